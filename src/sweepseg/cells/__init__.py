@@ -1,0 +1,1 @@
+"""Recurrent cells: parameters plus one op each."""

@@ -1,0 +1,1 @@
+"""Segmenting new images."""

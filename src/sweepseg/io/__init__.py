@@ -1,0 +1,1 @@
+"""Reading images and masks, writing results; nothing is silently narrowed or half written."""

@@ -1,0 +1,1 @@
+"""Layers that join cells and scan orders into sweeps over maps."""
