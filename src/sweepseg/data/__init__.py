@@ -1,1 +1,26 @@
 """Data sets: finding, checking and reading pairs of image and mask."""
+
+from .bundled import nuclei_sample
+from .check import Report, SplitReport, check
+from .dataset import Problem, Sample, SegmentationSet, Task
+from .layouts import LAYOUTS
+from .opening import open_dataset
+from .pairs import read_input, read_pair
+from .statistics import channel_stats, label_counts
+
+__all__ = [
+    "LAYOUTS",
+    "Problem",
+    "Report",
+    "Sample",
+    "SegmentationSet",
+    "SplitReport",
+    "Task",
+    "channel_stats",
+    "check",
+    "label_counts",
+    "nuclei_sample",
+    "open_dataset",
+    "read_input",
+    "read_pair",
+]

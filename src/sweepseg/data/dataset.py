@@ -1,0 +1,89 @@
+"""What a data set is: samples by split, classes, and how mask values become classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UsageError
+
+Task = Literal["binary", "multiclass", "multilabel"]
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its annotation.
+
+    Attributes:
+        name: Path of the image relative to its split's folder, without suffix, with forward slashes.
+        image: The image file.
+        mask: The mask file; for multilabel the folder with one mask a class; None where there is no annotation.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+
+    def mask_files(self) -> list[Path]:
+        """The files of the annotation: one, for multilabel one a class, without annotation none."""
+        if self.mask is None:
+            return []
+        return sorted(self.mask.iterdir()) if self.mask.is_dir() else [self.mask]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a data set; an error keeps it from being trained on, a warning does not."""
+
+    path: Path
+    reason: str
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class SegmentationSet:
+    """A data set as found on disk; no pixel is held in memory.
+
+    Attributes:
+        root: Its folder.
+        layout: Name of the layout it was recognised as, a key of `layouts.LAYOUTS`.
+        task: "binary" (two classes: background, object), "multiclass" or "multilabel".
+        classes: Names of the K classes in the order of their indices.
+        palette: K colours (red, green, blue), 0..255.
+        splits: The samples of "train", "val" and "test"; splits without samples are absent.
+        remap: Class, or `ignore_index`, of every value that may stand in a mask; any other value is an error.
+        colors: Mask value of every colour that may stand in a colour-coded mask, or None without a table of colours.
+        ignore_index: Target value of pixels that count neither in the loss nor in metrics.
+        problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
+    """
+
+    root: Path
+    layout: str
+    task: Task
+    classes: tuple[str, ...]
+    palette: tuple[Color, ...]
+    splits: Mapping[str, tuple[Sample, ...]]
+    remap: Mapping[int, int]
+    colors: Mapping[Color, int] | None = None
+    ignore_index: int = 255
+    problems: tuple[Problem, ...] = ()
+
+    def hold_out(self, prefix: str) -> "SegmentationSet":
+        """The same set where the training samples named ``prefix...`` form "val", in place of any former "val".
+
+        With sequence names as prefixes this is leave-one-sequence-out validation: frames of one sequence never stand
+        on both sides.
+
+        Raises:
+            UsageError: No training sample, or every one, has the prefix.
+        """
+        train = self.splits.get("train", ())
+        held = tuple(sample for sample in train if sample.name.startswith(prefix))
+        kept = tuple(sample for sample in train if not sample.name.startswith(prefix))
+        if not held or not kept:
+            raise UsageError(
+                f"{len(held)} of {len(train)} training samples of {self.root} start with {prefix!r}; "
+                "name a prefix that some of them have, but not all"
+            )
+        return replace(self, splits={**self.splits, "train": kept, "val": held})

@@ -1,0 +1,114 @@
+"""Reading one sample as the arrays that a model is trained and measured on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.images import fit_channels, read_image, to_unit
+from ..io.masks import read_mask
+from .dataset import Sample, SegmentationSet
+
+InputRange = tuple[float, float]
+
+
+def read_pair(
+    dataset: SegmentationSet, sample: Sample, in_channels: int, *, input_range: InputRange | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read image and target of a sample.
+
+    Args:
+        dataset: The data set that holds the sample.
+        sample: The sample.
+        in_channels: C, the channels wanted; grey pictures are repeated, colour ones turned grey.
+        input_range: Values that become 0 and 1; None: those of the file's integer type.
+
+    Returns:
+        The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
+        indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`.
+
+    Raises:
+        InputError: A file cannot be read, the sizes differ, there is no mask, or it holds a value that is no label.
+
+    >>> from sweepseg.data import nuclei_sample
+    >>> dataset = nuclei_sample()
+    >>> image, target = read_pair(dataset, dataset.splits["test"][0], in_channels=3)
+    >>> image.shape[0], image.dtype, target.dtype, image.shape[1:] == target.shape
+    (3, dtype('float32'), dtype('int64'), True)
+    """
+    image = read_input(sample.image, in_channels, input_range=input_range)
+    target = read_target(dataset, sample)
+    check_size(sample, image.shape[-2:], target)
+    return image, target
+
+
+def read_input(path: Path, in_channels: int, *, input_range: InputRange | None = None) -> np.ndarray:
+    """The image of `read_pair`: float32 (C, H, W) in [0, 1]."""
+    pixels = read_image(path)
+    try:
+        image = fit_channels(to_unit(pixels, input_range), in_channels)  # (H, W, C)
+    except ValueError as error:
+        raise InputError(path, str(error)) from None
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def read_target(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
+    """The target of `read_pair`: int64 (H, W) or, for multilabel, (K, H, W)."""
+    if sample.mask is None:
+        raise InputError(sample.image, "has no mask")
+    if dataset.task != "multilabel":
+        return _read_labels(dataset, sample.mask)
+    files = {path.stem: path for path in sample.mask_files()}
+    for name in dataset.classes:
+        if name not in files:
+            raise InputError(sample.mask, f"holds no mask of the class {name}; add one, all 0 if there is none of it")
+    for name in files.keys() - set(dataset.classes):
+        raise InputError(files[name], f"is named like none of the classes {', '.join(dataset.classes)}; rename it")
+    channels = [_read_labels(dataset, files[name]) for name in dataset.classes]
+    for name, channel in zip(dataset.classes, channels, strict=True):
+        if channel.shape != channels[0].shape:
+            first = f"that of {dataset.classes[0]} is {_size(channels[0].shape)}"
+            raise InputError(files[name], f"is {_size(channel.shape)} but {first}; resize one of them")
+    return np.stack(channels)
+
+
+def check_size(sample: Sample, size: tuple[int, ...], target: np.ndarray) -> None:
+    """Refuse a target (..., H, W) that is not of its image's ``size`` (H, W)."""
+    if target.shape[-2:] != size:
+        assert sample.mask is not None
+        sizes = f"mask {sample.mask.name} is {_size(target.shape)} but its image is {_size(size)}"
+        raise InputError(sample.mask, f"{sizes}; resize one of them")
+
+
+def remap_labels(values: np.ndarray, remap: Mapping[int, int], path: Path) -> np.ndarray:
+    """The class of each mask value, int64 of the same shape; ``path`` is named in errors.
+
+    Raises:
+        InputError: A value has no class.
+    """
+    largest = max(remap)
+    table = np.full(largest + 2, -1, np.int64)  # the last entry, index -1 too, answers for values outside of the table
+    table[list(remap)] = list(remap.values())
+    target = table[np.clip(values.astype(np.int64), -1, largest + 1)]
+    if target.min(initial=0) < 0:
+        wrong, counts = np.unique(values[target < 0], return_counts=True)
+        listed = ", ".join(f"{value} ({count} pixels)" for value, count in zip(wrong[:8], counts[:8], strict=True))
+        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        raise InputError(path, f"holds labels that are no class: {listed}{more}; allowed are {_ranges(set(remap))}")
+    return target
+
+
+def _read_labels(dataset: SegmentationSet, path: Path) -> np.ndarray:
+    return remap_labels(read_mask(path, colors=dataset.colors), dataset.remap, path)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[-1]}x{shape[-2]}"
+
+
+def _ranges(values: set[int]) -> str:
+    """Integers in short: {0, 1, 2, 255} becomes "0..2, 255"."""
+    starts = sorted(v for v in values if v - 1 not in values)
+    ends = sorted(v for v in values if v + 1 not in values)
+    return ", ".join(f"{a}..{b}" if a < b else str(a) for a, b in zip(starts, ends, strict=True))

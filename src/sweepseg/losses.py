@@ -1,0 +1,374 @@
+"""Segmentation losses: ``loss(logits, target, *, task, ignore_index, class_weights) -> scalar``.
+
+Shapes by ``task``, with K classes:
+
+- ``"multiclass"``: logits (B, K, H, W), target (B, H, W) with labels 0 to K-1; class_weights (K,).
+- ``"binary"``: logits (B, 1, H, W), target (B, H, W) of 0 (background) and 1 (foreground); class_weights (2,).
+- ``"multilabel"``: logits (B, K, H, W), target (B, K, H, W) of 0 and 1; class_weights (K,).
+
+Targets are integers and may hold ``ignore_index`` anywhere: neither value nor gradient depends on the logits there, not
+even where these are NaN, and a batch without any other label costs exactly 0. Half-precision logits are computed with
+in float32. All pixels of a batch are pooled; no loss is a mean over images.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import UsageError
+
+TaskName = Literal["binary", "multiclass", "multilabel"]
+
+
+def cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy, averaged over labels; ``torch.nn.functional.cross_entropy`` for all three tasks.
+
+    ``class_weights`` multiply the loss of every label of their class, and the sum is divided by the sum of the weights.
+    In multilabel the weight of a class holds for its zeros and ones alike.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+        label_smoothing: Share in [0, 1) of each label that is spread evenly over all classes (binary and multilabel:
+            over 0 and 1).
+
+    Raises:
+        ValueError: Shapes and task do not agree.
+
+    >>> cross_entropy(torch.zeros(1, 4, 2, 2), torch.tensor([[[0, 3], [255, 255]]]))  # log 4
+    tensor(1.3863)
+    """
+    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
+    weights = _label_weights(class_weights, labels, valid, logits, task)
+    scores = _as_softmax(logits, task)
+    if class_weights is None or task == "multilabel":
+        losses = weights * F.cross_entropy(scores, labels, reduction="none", label_smoothing=label_smoothing)
+    else:  # smoothing shares a label among classes of different weight, which torch takes care of
+        losses = valid * F.cross_entropy(
+            scores, labels, class_weights.to(logits), reduction="none", label_smoothing=label_smoothing
+        )
+    return _ratio(losses.sum(), weights.sum())
+
+
+def focal(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+    gamma: float = 2.0,
+) -> Tensor:
+    """Focal loss: cross-entropy in which a label of probability p counts ``(1 - p) ** gamma`` times.
+
+    ``class_weights`` are the paper's alpha; they act, and the mean is taken, as in ``cross_entropy``, so that
+    ``gamma=0`` is cross-entropy.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+        gamma: How strongly easy pixels are discounted, >= 0.
+
+    Raises:
+        ValueError: Shapes and task do not agree, or ``gamma`` is negative.
+
+    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, equation 5.
+
+    >>> focal(torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long))  # (1 - 1/2)^2 log 2
+    tensor(0.1733)
+    """
+    if gamma < 0:
+        raise ValueError(f"gamma is {gamma}; give a number >= 0 (0 is cross-entropy)")
+    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
+    weights = _label_weights(class_weights, labels, valid, logits, task)
+    log_p = -F.cross_entropy(_as_softmax(logits, task), labels, reduction="none")
+    doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)  # 1 - p; its power has no slope at 0
+    return _ratio((weights * doubt**gamma * -log_p).sum(), weights.sum())
+
+
+def dice(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+    smooth: float = 1.0,
+) -> Tensor:
+    """Soft Dice loss: mean over classes of ``1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth)``.
+
+    The sums run over all pixels of the batch. A class that is absent from the target stays in the mean, where it costs
+    what is predicted of it. ``class_weights`` weigh the mean over classes. Binary knows one class here, the
+    foreground, so that they have no effect.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+        smooth: Pixels added to numerator and denominator, > 0.
+
+    Raises:
+        ValueError: Shapes and task do not agree, or ``smooth`` is not positive.
+
+    Source: Milletari et al. 2016, V-Net, with the plain sums of Drozdzal et al. 2016 in the denominator.
+
+    >>> dice(torch.zeros(1, 1, 2, 2), torch.tensor([[[1, 1], [0, 0]]]), task="binary")  # 1 - (2 + 1) / (2 + 2 + 1)
+    tensor(0.4000)
+    """
+    if smooth <= 0:
+        raise ValueError(f"smooth is {smooth}; give a number of pixels > 0")
+    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
+    members, valid = _members(labels, valid, logits, task)
+    p = logits.softmax(1) if task == "multiclass" else logits.sigmoid()
+    pixels = (0, 2, 3)
+    overlap = (p * members).sum(pixels)  # (K,)
+    total = (p * valid).sum(pixels) + members.sum(pixels)
+    losses = 1 - (2 * overlap + smooth) / (total + smooth)
+    weights = _mean_weights(class_weights, losses, task)
+    return _ratio((weights * losses).sum(), weights.sum())
+
+
+def lovasz(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Lovasz extension of the Jaccard loss (1 - IoU): Lovasz-softmax for multiclass, Lovasz hinge for the others.
+
+    Lovasz-softmax is the mean over the classes present in the target. The hinge is the mean over all classes; for a
+    class absent from the target it is the largest error. ``class_weights`` weigh that mean. Binary knows one class
+    here, the foreground, so that they have no effect.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+
+    Raises:
+        ValueError: Shapes and task do not agree.
+
+    Source: Berman et al. 2018, The Lovasz-Softmax loss, equations 8, 9, 11 and 12, algorithm 1.
+
+    >>> lovasz(torch.tensor([[[[3.0, -0.5]]]]), torch.tensor([[[1, 0]]]), task="binary")  # error 0.5 makes IoU 1/2
+    tensor(0.2500)
+    """
+    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
+    members, valid = _members(labels, valid, logits, task)
+    if task == "multiclass":
+        errors = (members.to(logits.dtype) - logits.softmax(1)).abs()
+    else:
+        errors = F.relu(torch.where(members, 1 - logits, 1 + logits))
+    errors = (errors * valid).transpose(0, 1).flatten(1)  # (K, B * H * W)
+    members = members.transpose(0, 1).flatten(1)
+    losses = torch.stack([(e * _jaccard_slope(e, m)).sum() for e, m in zip(errors, members, strict=True)])
+    weights = _mean_weights(class_weights, losses, task)
+    if task == "multiclass":
+        weights = weights * members.any(1)
+    return _ratio((weights * losses).sum(), weights.sum())
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "lovasz": lovasz,
+}
+
+
+def combined(
+    terms: Mapping[str, float],
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The weighted sum of several losses, as one function of (logits, target).
+
+    Args:
+        terms: Weight of each loss by its name in ``LOSSES``.
+        task: As for each loss.
+        ignore_index: As for each loss.
+        class_weights: As for each loss.
+        label_smoothing: Goes to ``cross_entropy``.
+
+    Raises:
+        UsageError: No term, an unknown name, a weight that is not a positive number, or label smoothing without
+            cross-entropy.
+
+    >>> loss = combined({"cross_entropy": 1.0, "dice": 0.5}, task="binary")
+    >>> loss(torch.zeros(1, 1, 2, 2), torch.tensor([[[1, 1], [0, 0]]]))  # log 2 + 0.5 * 0.4
+    tensor(0.8931)
+    """
+    _check_terms(terms)
+    if label_smoothing and "cross_entropy" not in terms:
+        raise UsageError(f"label smoothing acts on cross_entropy, which is not among the losses {', '.join(terms)}")
+    common = {"task": task, "ignore_index": ignore_index, "class_weights": class_weights}
+    own = {"cross_entropy": {"label_smoothing": label_smoothing}}
+    parts = [(weight, partial(LOSSES[name], **common, **own.get(name, {}))) for name, weight in terms.items()]
+    return partial(_weighted_sum, parts)
+
+
+def parse_terms(text: str) -> dict[str, float]:
+    """Weights by loss name from the form that the command line takes.
+
+    Raises:
+        UsageError: ``text`` does not have this form or names an unknown loss.
+
+    >>> parse_terms("cross_entropy + 0.5 dice")
+    {'cross_entropy': 1.0, 'dice': 0.5}
+    """
+    terms: dict[str, float] = {}
+    for term in text.split("+"):
+        *factor, name = term.split() or [""]
+        try:
+            (weight,) = map(float, factor or ["1"])
+        except ValueError:
+            raise UsageError(
+                f"loss term {term.strip()!r} is not '[weight] name', as in 'cross_entropy + 0.5 dice'"
+            ) from None
+        if name in terms:
+            raise UsageError(f"loss {name} stands twice in {text!r}; give one weight")
+        terms[name] = weight
+    _check_terms(terms)
+    return terms
+
+
+def _check_terms(terms: Mapping[str, float]) -> None:
+    if not terms:
+        raise UsageError(f"no loss given; choose from {', '.join(LOSSES)}")
+    for name, weight in terms.items():
+        if name not in LOSSES:
+            near = difflib.get_close_matches(name, LOSSES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(LOSSES)}"
+            raise UsageError(f"unknown loss {name!r}; {hint}")
+        if not (weight > 0 and math.isfinite(weight)):
+            raise UsageError(f"the weight of loss {name} is {weight}; give a number > 0")
+
+
+def _weighted_sum(parts: Sequence[tuple[float, Callable[..., Tensor]]], logits: Tensor, target: Tensor) -> Tensor:
+    return torch.stack([weight * loss(logits, target) for weight, loss in parts]).sum()
+
+
+def _without_ignored(
+    logits: Tensor, target: Tensor, task: TaskName, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits in at least float32 and labels, both 0 where ignored, and the mask of labels that count."""
+    _check_shapes(logits, target, task)
+    valid = target != ignore_index
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    logits = logits.masked_fill(~(valid if task == "multilabel" else valid.unsqueeze(1)), 0.0)
+    return logits, target.masked_fill(~valid, 0).long(), valid
+
+
+def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
+    if task not in ("binary", "multiclass", "multilabel"):
+        raise ValueError(f"task is {task!r}; choose binary, multiclass or multilabel")
+    if logits.ndim != 4:
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; give (batch, channels, rows, columns)")
+    channels = logits.shape[1]
+    if task == "multiclass" and channels < 2:
+        raise ValueError(
+            "logits have 1 channel, but multiclass needs one for each of 2 or more classes; use task='binary'"
+        )
+    if task == "binary" and channels != 1:
+        raise ValueError(f"logits have {channels} channels, but binary needs 1; use task='multiclass' or 'multilabel'")
+    wanted = logits.shape if task == "multilabel" else logits[:, 0].shape
+    if target.shape != wanted:
+        raise ValueError(f"target has shape {tuple(target.shape)}; logits and task {task} want {tuple(wanted)}")
+    if target.is_floating_point():
+        raise ValueError(f"target holds {target.dtype}; give integer labels")
+
+
+def _as_softmax(logits: Tensor, task: TaskName) -> Tensor:
+    """Scores whose softmax over dimension 1 gives the probability of each label: sigmoid(z) = softmax(0, z)[1]."""
+    if task == "multiclass":
+        return logits
+    z = logits.squeeze(1) if task == "binary" else logits
+    return torch.stack([torch.zeros_like(z), z], 1)
+
+
+def _label_weights(
+    class_weights: Tensor | None, labels: Tensor, valid: Tensor, logits: Tensor, task: TaskName
+) -> Tensor:
+    """The weight of each label, 0 where ignored; shaped as ``labels``."""
+    if class_weights is None:
+        return valid.to(logits.dtype)
+    _check_weights(class_weights, 2 if task == "binary" else logits.shape[1])
+    class_weights = class_weights.to(logits)
+    return valid * (class_weights.view(-1, 1, 1) if task == "multilabel" else class_weights[labels])
+
+
+def _mean_weights(class_weights: Tensor | None, losses: Tensor, task: TaskName) -> Tensor:
+    """The weight of each class's loss in the mean over classes, (K,)."""
+    if class_weights is not None:
+        _check_weights(class_weights, 2 if task == "binary" else len(losses))
+    return torch.ones_like(losses) if class_weights is None or task == "binary" else class_weights.to(losses)
+
+
+def _check_weights(class_weights: Tensor, classes: int) -> None:
+    if class_weights.shape != (classes,):
+        raise ValueError(
+            f"class_weights have shape {tuple(class_weights.shape)}; give one weight for each of {classes}"
+        )
+
+
+def _members(labels: Tensor, valid: Tensor, logits: Tensor, task: TaskName) -> tuple[Tensor, Tensor]:
+    """Which pixels belong to each class and which count, both bool and to be broadcast with (B, K, H, W)."""
+    if task == "multilabel":
+        return (labels == 1) & valid, valid
+    classes = torch.arange(logits.shape[1], device=logits.device) + (task == "binary")
+    valid = valid.unsqueeze(1)
+    return (labels.unsqueeze(1) == classes.view(-1, 1, 1)) & valid, valid
+
+
+@torch.no_grad()
+def _jaccard_slope(errors: Tensor, members: Tensor) -> Tensor:
+    """What each pixel's error adds to the Jaccard loss per unit, (N,): the Lovasz extension is linear in this order.
+
+    With errors in falling order, step i turns pixel i into a mistake. A missed member shrinks the intersection I by 1,
+    so 1 - I/U grows by 1/U; a false one widens the union U by 1, so that it grows by I/(U - 1) - I/U. Written out, no
+    difference of nearly equal numbers is left. Pixels of error 0 come last and get a slope that is of no account.
+    """
+    order = errors.argsort(descending=True)
+    members = members[order]
+    missed = members.cumsum(0)
+    total = missed[-1:]
+    intersection = (total - missed).to(errors.dtype)
+    union = (total + (~members).cumsum(0)).to(errors.dtype)
+    first_of_none = union == 1  # a member, or the first false pixel of an absent class, which takes IoU from 1 to 0
+    slope = torch.where(members | first_of_none, 1 / union, intersection / (union * (union - 1)))
+    return torch.empty_like(slope).scatter_(0, order, slope)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, and 0 for 0 / 0: nothing to learn from costs nothing."""
+    return numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)

@@ -1,0 +1,79 @@
+"""Every pixel has exactly one of K labels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..losses import combined
+from ..metrics import ConfusionMatrix
+from .checks import check_logits
+
+
+@dataclass(frozen=True)
+class Multiclass:
+    """One label out of ``num_classes`` for each pixel, through a softmax over as many logits.
+
+    Args:
+        num_classes: Number of labels, 2 to 255; index masks are bytes.
+        ignore_index: Target label of pixels that do not count.
+
+    Raises:
+        UsageError: ``num_classes`` is out of range.
+
+    >>> Multiclass(3).decode(torch.tensor([0.1, 2.0, -1.0]).view(1, 3, 1, 1))
+    tensor([[[1]]], dtype=torch.uint8)
+    """
+
+    num_classes: int
+    ignore_index: int = 255
+    name: ClassVar = "multiclass"
+
+    def __post_init__(self):
+        if not 2 <= self.num_classes <= 255:
+            raise UsageError(
+                f"{self.num_classes} classes for task multiclass, which takes 2 to 255; "
+                "one class against the background is task binary with the classes background and foreground"
+            )
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        return self.num_classes
+
+    @property
+    def num_labels(self) -> int:
+        """Labels of a mask."""
+        return self.num_classes
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probability of each class in float32, (B, num_classes, H, W)."""
+        return logits.float().softmax(1)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """The most likely label of each pixel, uint8 (B, H, W); the lower one of equals.
+
+        Raises:
+            ValueError: Logits of another shape, or not finite.
+        """
+        check_logits(logits, self.num_logits)
+        return logits.argmax(1).to(torch.uint8)
+
+    def loss(
+        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """``losses.combined`` for this task; ``class_weights`` (num_classes,)."""
+        return combined(
+            terms,
+            task="multiclass",
+            ignore_index=self.ignore_index,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
+
+    def metric(self) -> ConfusionMatrix:
+        """The metric that takes what ``decode`` returns and the target."""
+        return ConfusionMatrix(self.num_classes, self.ignore_index)

@@ -1,0 +1,76 @@
+"""Every pixel may have any of K labels at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..losses import combined
+from ..metrics import MultilabelConfusionMatrix
+from .checks import check_logits
+
+
+@dataclass(frozen=True)
+class Multilabel:
+    """Yes or no for each pixel and each of ``num_classes`` classes, which may overlap, through sigmoids.
+
+    Args:
+        num_classes: Number of classes, at least 1.
+        ignore_index: Target label of pixels that do not count, class by class.
+
+    Raises:
+        UsageError: ``num_classes`` is less than 1.
+
+    >>> Multilabel(2).decode(torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)).flatten()
+    tensor([1, 1], dtype=torch.uint8)
+    """
+
+    num_classes: int
+    ignore_index: int = 255
+    name: ClassVar = "multilabel"
+
+    def __post_init__(self):
+        if self.num_classes < 1:
+            raise UsageError(f"{self.num_classes} classes for task multilabel; name at least one")
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        return self.num_classes
+
+    @property
+    def num_labels(self) -> int:
+        """Channels of a mask."""
+        return self.num_classes
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probability of each class in float32, (B, num_classes, H, W); they do not add up to 1."""
+        return logits.float().sigmoid()
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """1 where a class is more likely than not, uint8 (B, num_classes, H, W).
+
+        Raises:
+            ValueError: Logits of another shape, or not finite.
+        """
+        check_logits(logits, self.num_logits)
+        return (logits > 0).to(torch.uint8)
+
+    def loss(
+        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """``losses.combined`` for this task; ``class_weights`` (num_classes,)."""
+        return combined(
+            terms,
+            task="multilabel",
+            ignore_index=self.ignore_index,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
+
+    def metric(self) -> MultilabelConfusionMatrix:
+        """The metric that takes what ``decode`` returns and the target."""
+        return MultilabelConfusionMatrix(self.num_classes, self.ignore_index)

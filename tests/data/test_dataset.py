@@ -1,0 +1,50 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sweepseg.data.dataset import Sample, SegmentationSet
+from sweepseg.errors import UsageError
+
+
+@pytest.fixture
+def sequences():
+    def samples(*names):
+        return tuple(Sample(name, Path(f"{name}.png"), None) for name in names)
+
+    return SegmentationSet(
+        root=Path("root"),
+        layout="default",
+        task="multiclass",
+        classes=("sky", "road"),
+        palette=((0, 0, 0), (1, 1, 1)),
+        splits={"train": samples("s1_0", "s2_0", "s1_1", "s3_0"), "val": samples("v"), "test": samples("t")},
+        remap={0: 0, 1: 1, 255: 255},
+    )
+
+
+def names(dataset):
+    return {split: [sample.name for sample in samples] for split, samples in dataset.splits.items()}
+
+
+def test_hold_out_moves_the_sequence_to_val_and_leaves_test(sequences):
+    assert names(sequences.hold_out("s1")) == {"train": ["s2_0", "s3_0"], "val": ["s1_0", "s1_1"], "test": ["t"]}
+
+
+def test_hold_out_leaves_the_set_itself_as_it_was(sequences):
+    before = dataclasses.replace(sequences)
+    sequences.hold_out("s1")
+    assert sequences == before
+
+
+@pytest.mark.parametrize(("prefix", "counted"), [("s4", "0 of 4"), ("s", "4 of 4"), ("1", "0 of 4")])
+def test_hold_out_refuses_a_prefix_that_leaves_a_side_empty(sequences, prefix, counted):
+    with pytest.raises(UsageError, match=f"{counted} .*{prefix}"):
+        sequences.hold_out(prefix)
+
+
+def test_mask_files_are_the_file_the_folder_or_none(save, labels):
+    mask = save("m/cell.png", labels)
+    save("m/border.png", labels)
+    files = {where: Sample("x", mask, where).mask_files() for where in (None, mask, mask.parent)}
+    assert files == {None: [], mask: [mask], mask.parent: [mask.with_name("border.png"), mask]}
