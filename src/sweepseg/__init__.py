@@ -1,3 +1,36 @@
-"""Image segmentation with recurrent layers that sweep over the picture."""
+"""Image segmentation with recurrent layers that sweep over the picture.
+
+>>> import sweepseg
+>>> model = sweepseg.load(sweepseg.bundled_model())
+>>> sweepseg.segment(model, "cells.png").save("mask.png")  # doctest: +SKIP
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "load": "models.folder",
+    "save_model": "models.folder",
+    "bundled_model": "models.folder",
+    "segment": "inference.segment",
+    "predict": "inference.predict",
+    "open_dataset": "data",
+    "nuclei_sample": "data",
+    "train": "training.fit",
+    "Settings": "training.settings",
+    "MODELS": "models",
+}
+
+__all__ = [*_PLACES]
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when they are first used (PEP 562), so that importing sweepseg costs nothing."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -43,6 +43,19 @@ class ModelFileError(SweepsegError):
     exit_code = 6
 
 
+class Interrupted(SweepsegError):
+    """SIGINT or SIGTERM; what was done so far is saved.
+
+    Args:
+        signum: The signal.
+        message: What was saved and how to go on.
+    """
+
+    def __init__(self, signum: int, message: str):
+        self.exit_code = 128 + signum
+        super().__init__(message)
+
+
 def printable(value: object) -> str:
     """``value`` as one harmless line: control characters, newlines and undecodable bytes are escaped.
 

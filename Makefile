@@ -1,0 +1,25 @@
+# `make demo` and `make test` do all the set-up; VENV names the environment.
+VENV ?= .venv
+PYTHON ?= python3
+STEPS ?= 140
+
+.PHONY: demo test slow lint
+
+demo: $(VENV)/ready
+	$(VENV)/bin/python examples/demo.py --output runs/demo --steps $(STEPS)
+
+test: $(VENV)/ready
+	$(VENV)/bin/python -m pytest -q
+
+slow: $(VENV)/ready
+	$(VENV)/bin/python -m pytest -q -m slow --timeout=3600
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@

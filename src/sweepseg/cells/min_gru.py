@@ -1,0 +1,68 @@
+"""MinGRU: a GRU whose gates do not see the state, so its recurrence is linear."""
+
+import torch
+from torch import Tensor
+
+from ..ops import linear_scan
+from ._base import Cell, Init, check_init, chrono_bias
+
+
+class MinGRU(Cell):
+    """h[t] = (1 - z[t]) * h[t-1] + z[t] * candidate[t], z = sigmoid(W_z x + b_z), candidate = W_h x + b_h.
+
+    ``weight_ih`` (2 H, C) and ``bias_ih`` (2 H,) hold update gate, then candidate.
+
+    Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201, section 3.1.
+
+    Args:
+        input_size: Channels of the input, C.
+        hidden_size: Channels of the state, H.
+        bias: Learn a bias.
+        layer_norm: Normalise gate and candidate, each before its bias, with the learned gain ``gain_ih``.
+        dropout: Probability that an element of the output is dropped in training.
+        init: "default" (torch.nn's uniform values) or "chrono", which spreads the memory over 1 to ``max_lag`` steps.
+        max_lag: Longest lag in steps to remember, for "chrono".
+
+    >>> cell = MinGRU(3, 8)
+    >>> output, state = cell(torch.ones(2, 5, 3))
+    >>> output.shape, state.shape
+    (torch.Size([2, 5, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        init: Init = "default",
+        max_lag: int | None = None,
+    ):
+        check_init(init, max_lag, bias)
+        super().__init__(input_size, hidden_size, 2, recurrent=False, bias=bias, layer_norm=layer_norm, dropout=dropout)
+        self.max_lag = max_lag
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        super().reset_parameters()
+        if self.max_lag is not None:
+            self.set_gate_bias(0, -chrono_bias(self.hidden_size, self.max_lag))
+
+    def forward(self, x: Tensor, state: Tensor | None = None, reverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Run over sequences.
+
+        Args:
+            x: (*batch, T, C) with one or two batch dimensions.
+            state: (*batch, H), what an earlier call returned. Default: zeros.
+            reverse: Run from the last step to the first.
+
+        Returns:
+            The states (*batch, T, H) and the state (*batch, H) after the last step that was run.
+        """
+        z, candidate = self.input_products(x)
+        decay, update = torch.sigmoid(-z), torch.sigmoid(z) * candidate
+        output, state = linear_scan(decay, update, state, reverse=reverse)
+        return self.drop(output.to(x.dtype)), state

@@ -1,0 +1,39 @@
+"""What `sweepseg doctor` says."""
+
+import importlib.util
+import os
+import platform
+from importlib.metadata import version
+
+EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff"}
+
+
+def findings() -> list[str]:
+    """One line for each fact about this machine and installation; a line that wants something done says what."""
+    import torch
+
+    lines = [
+        f"sweepseg {version('sweepseg')}, Python {platform.python_version()}, torch {torch.__version__}",
+        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        f"GPU: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "GPU: none, everything runs on the CPU",
+        "kernels: the reference path, plain torch (no compiled kernels in this version)",
+        _torchvision(),
+    ]
+    for module, extra in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            lines.append(f'{module} is not installed; for what needs it: pip install "sweepseg[{extra}]"')
+    return lines
+
+
+def _torchvision() -> str:
+    if importlib.util.find_spec("torchvision") is None:
+        return "torchvision: not installed, and not needed"
+    try:
+        import torchvision
+    except (ImportError, RuntimeError, OSError) as error:
+        return (
+            f"torchvision: broken beside this torch ({error}), which also breaks lightning and torchmetrics; "
+            "mend it: pip uninstall torchvision, or install the build that matches torch"
+        )
+    return f"torchvision: {torchvision.__version__}, works, and is not needed"

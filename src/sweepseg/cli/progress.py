@@ -1,0 +1,58 @@
+"""Progress bars on the terminal; nothing is drawn for what is over within two seconds, nor with --quiet."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+PATIENCE = 2.0  # seconds
+
+
+def tracker(description: str, *, quiet: bool) -> Callable[[Sequence[Item]], Iterable[Item]]:
+    """A function that hands on the items of a sequence and draws a bar with the time left."""
+    return iter if quiet else lambda items: _track(items, description)
+
+
+def _track(items: Sequence[Item], description: str) -> Iterator[Item]:
+    with bar() as update:
+        for done, item in enumerate(items):
+            update(description, done, len(items))
+            yield item
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that appears after two seconds; yields ``update(description, done, total)``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+    task = progress.add_task("", total=None)
+    started, shown, drawn = time.monotonic(), False, 0.0
+
+    def update(description: str, done: int, total: int) -> None:
+        nonlocal shown, drawn
+        progress.update(task, description=description, completed=done, total=total)
+        now = time.monotonic()
+        if not shown and now - started > PATIENCE:
+            progress.start()
+            shown = True
+        if shown and (now - drawn > 0.2 or done == total):
+            progress.refresh()
+            drawn = now
+
+    try:
+        yield update
+    finally:
+        if shown:
+            progress.refresh()
+            progress.stop()

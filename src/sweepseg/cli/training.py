@@ -1,0 +1,33 @@
+"""The verb `train`."""
+
+import math
+
+
+def train(quiet: bool = False, **values) -> int:
+    """Train a model on a data set; the run's folder then is a model folder.
+
+    Args:
+        quiet: No progress bar and no summary.
+        values: The fields of `training.settings.Settings`.
+    """
+    from ..training.fit import Progress
+    from ..training.fit import train as train_model
+    from ..training.settings import Settings
+    from .commands import _say
+    from .progress import bar
+
+    settings = Settings(**values)
+    with bar() as update:
+
+        def listen(progress: Progress) -> None:
+            iou = "" if math.isnan(progress.mean_iou) else f" mIoU {100 * progress.mean_iou:.1f}"
+            if not quiet:
+                update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
+
+        trained = train_model(settings, listen=listen, say=_say)
+    if not quiet:
+        last = trained.history[-1]
+        iou = f", val mIoU {100 * last['val_mean_iou']:.1f}" if "val_mean_iou" in last else ""
+        print(f"{trained.steps} steps in {trained.seconds:.0f} s, loss {last['loss']:.3f}{iou}")
+        print(f"the model is in {settings.output}; use it: sweepseg predict IMAGES --model {settings.output}")
+    return 0

@@ -1,0 +1,187 @@
+"""Finding input files, opening them without waiting, and writing results that are whole or not there."""
+
+import contextlib
+import errno
+import logging
+import os
+import platform
+import secrets
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import InputError, OutputError, UsageError, printable
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An input file.
+
+    Attributes:
+        path: Where to read it.
+        relative: Its path below the root of the search, which outputs keep.
+    """
+
+    path: Path
+    relative: Path
+
+
+def find_images(root: str | os.PathLike[str], follow_links: bool = False) -> list[Found]:
+    """The images below ``root``, sorted by relative path; a single file stands for itself, whatever its suffix.
+
+    What cannot be read (a dangling link, a pipe, a locked folder) is listed as well, so that reading it says why.
+
+    Args:
+        root: A folder, searched with its subfolders for `IMAGE_SUFFIXES`, or one file.
+        follow_links: Also follow links that lead out of ``root``. Each folder is visited once, so loops end.
+
+    Raises:
+        UsageError: ``root`` does not exist or holds no image.
+    """
+    root = Path(root)
+    if not os.path.lexists(root):
+        raise UsageError(f"{printable(root)} does not exist; name an image or a folder of images")
+    if not os.path.isdir(root):
+        return [Found(root, Path(root.name))]
+    found = [Found(path, path.relative_to(root)) for path in _below(root, follow_links)]
+    if not found:
+        raise UsageError(f"{printable(root)} holds no image; names ending in {', '.join(sorted(IMAGE_SUFFIXES))} count")
+    return sorted(found, key=lambda one: one.relative.parts)
+
+
+def _below(root: Path, follow_links: bool) -> Iterator[Path]:
+    inside = root.resolve()
+    visited = set()
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        try:
+            status = folder.stat()
+            entries = list(os.scandir(folder))
+        except OSError:
+            yield folder  # reading it as an image gives the reason
+            continue
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            path = folder / entry.name
+            is_folder = os.path.isdir(path) if entry.is_symlink() else entry.is_dir()  # the latter at any path length
+            if not is_folder and path.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            if entry.is_symlink() and not follow_links:
+                if os.path.exists(path) and not path.resolve().is_relative_to(inside):
+                    logger.warning("%s leads out of the input folder and is left out", printable(path))
+                    continue
+                if is_folder:  # it is visited under its own name
+                    continue
+            if is_folder:
+                pending.append(path)
+            else:
+                yield path
+
+
+def same_output_names(found: Iterable[Found]) -> list[list[Found]]:
+    """The groups of inputs whose outputs would have one name, because only their suffixes differ.
+
+    >>> a, b, c = (Found(Path(name), Path(name)) for name in ("x/1.png", "x/1.jpg", "y/1.png"))
+    >>> same_output_names([a, b, c]) == [[a, b]]
+    True
+    """
+    groups = defaultdict(list)
+    for one in found:
+        groups[one.relative.with_suffix("")].append(one)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; refuse pipes, devices and folders at once instead of waiting for their data.
+
+    Raises:
+        InputError: It is missing, locked, empty or not a regular file.
+    """
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 - the caller closes it
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise InputError(path, reason(error)) from error
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        return file
+    file.close()
+    raise InputError(path, "empty file" if stat.S_ISREG(status.st_mode) else "not a regular file")
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` so that ``path`` holds either its former content or all of the new, whenever the process dies.
+
+    A temporary file in the same folder is written, flushed to disk and renamed. Missing folders are created.
+
+    Raises:
+        OutputError: Disk full, folder read-only, no permission, not a folder.
+        InputError: The name is longer than the file system takes; the caller's other outputs are not affected.
+    """
+    path = Path(path)
+    temporary = path.parent / f".sweepseg-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except FileExistsError as error:
+        raise OutputError(f"{printable(path.parent)} is a file, not a folder") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(path, "the name of the output is too long; shorten the name of the input") from error
+        raise OutputError(f"{printable(path)}: {reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    if os.name != "posix":  # Windows cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Remove what `atomic_write` left below ``folder`` in processes of this machine that no longer run."""
+    for path in Path(folder).rglob(f".sweepseg-{platform.node()}-*.tmp"):
+        pid = path.stem.rsplit("-", 2)[1]
+        if pid.isdecimal() and not _runs(int(pid)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it runs, as another user
+        pass
+    return True
+
+
+def reason(error: Exception) -> str:
+    """The operating system's words for what went wrong, without the path."""
+    return (getattr(error, "strerror", None) or str(error)).lower()

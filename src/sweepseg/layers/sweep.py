@@ -1,0 +1,59 @@
+"""Sweeps: a cell run along a scan order of a map, and several of them side by side."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ..orders import Order, reroll, unroll
+
+
+class Sweep(nn.Module):
+    """Run a cell along a scan order: (B, C, H, W) -> (B, hidden_size, H, W).
+
+    Args:
+        cell: Called as ``cell(sequence, state, reverse) -> (output, state)``.
+        order: The path, one of `sweepseg.orders`.
+    """
+
+    def __init__(self, cell: nn.Module, order: Order):
+        super().__init__()
+        self.cell, self.order = cell, order
+
+    def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
+        """Sweep over a map.
+
+        Args:
+            x: (B, C, H, W), best channels-last in memory.
+            state: What an earlier call returned, for a map that arrives in strips. Default: zeros.
+
+        Returns:
+            The hidden states (B, hidden_size, H, W) and the state after the last step.
+        """
+        output, state = self.cell(unroll(x, self.order), state, self.order.reverse)
+        return reroll(output, self.order, (x.shape[-2], x.shape[-1])), state
+
+    def extra_repr(self) -> str:
+        return f"order={self.order.name}"
+
+
+class Sweeps(nn.Module):
+    """Several sweeps over the same map, merged into one: ReNet's and VMamba's layer in general form.
+
+    Args:
+        sweeps: The single sweeps.
+        merge: Maps their outputs, a list of (B, hidden_size, H, W), to one map; see `sweepseg.layers.merge`.
+    """
+
+    def __init__(self, sweeps: Sequence[Sweep], merge: nn.Module):
+        super().__init__()
+        self.sweeps, self.merge = nn.ModuleList(sweeps), merge
+
+    def forward(self, x: Tensor, state: Sequence[object] | None = None) -> tuple[Tensor, list[object]]:
+        """Sweep over a map (B, C, H, W); the state is one entry a sweep, None where none is carried between strips."""
+        state = state or [None] * len(self.sweeps)
+        outputs, final = [], []
+        for sweep, initial in zip(self.sweeps, state, strict=True):
+            output, last = sweep(x, initial)
+            outputs.append(output)
+            final.append(last if sweep.order.carries else None)
+        return self.merge(outputs), final

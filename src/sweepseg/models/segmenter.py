@@ -1,0 +1,53 @@
+"""A network together with what is needed to use it: its classes, its normalisation, how it was built."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What `config.json` of a model folder says.
+
+    Args:
+        builder: Key of `MODELS`.
+        arguments: Keyword arguments of the builder; plain values.
+        task: binary, multiclass or multilabel.
+        classes: Names of the K classes; for binary those of background and object.
+        palette: K colours (red, green, blue), 0 to 255.
+        mean: Mean of each input channel, in units of the input range.
+        std: Standard deviation of each input channel.
+        input_range: Smallest and largest value of float images, which are scaled from it to [0, 1]; None for [0, 1].
+    """
+
+    builder: str
+    arguments: dict = field(default_factory=dict)
+    task: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_range: tuple[float, float] | None = None
+
+
+class Segmenter(nn.Module):
+    """A network that takes images as they are, in [0, 1]; the normalisation is part of it and of every export.
+
+    Args:
+        network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W).
+        config: What it was built and trained for.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, config: ModelConfig):
+        super().__init__()
+        self.network, self.config = network, config
+        self.register_buffer("mean", torch.tensor(config.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, num_classes, H, W) of images (B, C, H, W) in [0, 1]."""
+        return self.network((image - self.mean) / self.std)

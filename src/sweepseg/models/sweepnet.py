@@ -1,0 +1,148 @@
+"""SweepNet: a small encoder-decoder whose low resolutions are swept in four directions, and its control without sweeps.
+
+Convolutions bring the picture to 1/8 and 1/16 of its size. There a `ContextBlock` sweeps MinGRU cells along rows and
+columns, both ways, so every pixel sees the whole picture at linear cost. The decoder adds the finer maps back. Nothing
+looks at the whole map but the sweeps (batch norm uses stored statistics at inference), so the causal variant, which has
+no bottom-up sweep, runs on strips of rows.
+
+Source: the sweeps are ReNet's (Visin et al. 2015, arXiv:1505.00393) with the cells of Feng et al. 2024, "Were RNNs All
+We Needed?", arXiv:2410.01201; block and decoder are the usual pre-norm residual block and feature pyramid.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..cells import MinGRU
+from ..layers.blocks import (
+    ContextBlock,
+    ConvNorm,
+    DepthwiseMixer,
+    ResidualConv,
+    SweepMixer,
+    count_parameters,
+)
+from ..layers.merge import Concat
+from ..layers.stages import Local, StagedModel, Swept
+from ..layers.sweep import Sweep, Sweeps
+from ..orders import backward, columns, rows
+
+
+class SweepNet(StagedModel):
+    """Encoder-decoder with sweeps at 1/8 and 1/16 of the picture.
+
+    Args:
+        num_classes: Channels of the logits, 1 to 255.
+        in_channels: Channels of the image.
+        widths: Channels at 1/2, 1/4, 1/8 and 1/16.
+        blocks: Context blocks at 1/8 and 1/16.
+        causal: Leave out the bottom-up sweeps, so that a picture can arrive row by row.
+        control: Replace the sweeps by 7 x 7 depthwise convolutions of as many parameters.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        *,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        causal: bool,
+        control: bool,
+    ):
+        if not 1 <= num_classes <= 255:
+            raise ValueError(f"num_classes is {num_classes}; give 1 to 255")
+        c2, c4, c8, c16 = widths
+        stages: dict[str, Local | Swept] = {
+            "down2": Local(ConvNorm(in_channels, c2, stride=2), ["image"], halo=1, stride=2),
+            "down4": Local(ConvNorm(c2, c4, stride=2), ["down2"], halo=1, stride=2),
+            "conv4": Local(ResidualConv(c4), ["down4"], halo=ResidualConv.halo),
+            "down8": Local(ConvNorm(c4, c8, stride=2), ["conv4"], halo=1, stride=2),
+            "conv8": Local(ResidualConv(c8), ["down8"], halo=ResidualConv.halo),
+        }
+        at8 = _add_context(stages, "context8", "conv8", c8, blocks[0], causal, control)
+        stages["down16"] = Local(ConvNorm(c8, c16, stride=2), [at8], halo=1, stride=2)
+        at16 = _add_context(stages, "context16", "down16", c16, blocks[1], causal, control)
+        stages["up8"] = Local(Upscale(c16, c8), [at16], halo=1, upscale=2)
+        stages["fuse8"] = Local(Fuse(c8, c8), ["up8", at8], halo=1)
+        stages["up4"] = Local(Upscale(c8, c4), ["fuse8"], halo=1, upscale=2)
+        stages["fuse4"] = Local(Fuse(c4, c4), ["up4", "conv4"], halo=1)
+        stages["up2"] = Local(Upscale(c4, c2), ["fuse4"], halo=1, upscale=2)
+        stages["fuse2"] = Local(Fuse(c2, c2), ["up2", "down2"], halo=1)
+        stages["head"] = Local(Upscale(c2, num_classes), ["fuse2"], halo=1, upscale=2)
+        super().__init__(stages, total_stride=16, in_channels=in_channels)
+
+
+class Upscale(nn.Module):
+    """A 1 x 1 convolution, then bilinear upsampling by 2: (B, in, H, W) -> (B, out, 2 H, 2 W)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.project = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(self.project(x), scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Fuse(nn.Module):
+    """Add a finer map of the encoder to a decoder map and refine the sum by a 3 x 3 convolution, all (B, C, H, W)."""
+
+    def __init__(self, lateral_channels: int, channels: int):
+        super().__init__()
+        self.lateral = nn.Conv2d(lateral_channels, channels, 1)
+        self.refine = ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor, lateral: Tensor) -> Tensor:
+        return self.refine(x + self.lateral(lateral))
+
+
+def _add_context(
+    stages: dict[str, Local | Swept], name: str, source: str, channels: int, count: int, causal: bool, control: bool
+) -> str:
+    """Append ``count`` context blocks after the stage ``source``; return the name of the last."""
+    for i in range(count):
+        hidden = channels // 4
+        orders = [rows, backward(rows), columns] + ([] if causal else [backward(columns)])
+        sweeps = Sweeps([Sweep(MinGRU(channels, hidden), order) for order in orders], Concat())
+        mixer: nn.Module = SweepMixer(sweeps, hidden * len(orders), channels)
+        stage: Local | Swept
+        if control:
+            mixer = DepthwiseMixer(channels, parameters=count_parameters(mixer))
+            stage = Local(Stateless(ContextBlock(channels, mixer)), [source], halo=DepthwiseMixer.halo)
+        else:
+            stage = Swept(ContextBlock(channels, mixer), [source], strips=causal)
+        source = f"{name}_{i}"
+        stages[source] = stage
+    return source
+
+
+class Stateless(nn.Module):
+    """A block that carries no state, called with the map alone."""
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)[0]
+
+
+def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
+    """About 1 M parameters; MinGRU sweeps at 1/8 and 1/16.
+
+    >>> sweepnet_small(11)(torch.zeros(1, 3, 45, 70)).shape
+    torch.Size([1, 11, 45, 70])
+    """
+    return _small(num_classes, in_channels, causal=causal, control=False)
+
+
+def sweepnet_small_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_small` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
+    return _small(num_classes, in_channels, causal=False, control=True)
+
+
+def _small(num_classes: int, in_channels: int, *, causal: bool, control: bool) -> SweepNet:
+    return SweepNet(
+        num_classes, in_channels, widths=(32, 48, 96, 128), blocks=(2, 3), causal=causal, control=control
+    )

@@ -1,0 +1,116 @@
+"""Paired augmentation: one random view of an image and its mask, drawn from (seed, epoch, index) alone.
+
+The draws are ours, so that a run can be repeated and resumed; the pixel operations are kornia's. Scale, crop, flips and
+rotation are one affine map, so the image is resampled once; the mask takes the nearest label and never a blend.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HUE = 0.3  # radians of hue shift at full strength
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a view may differ from its picture; the fields are those of `Settings`.
+
+    Args:
+        crop: (height, width) of the view in pixels.
+        scale: Smallest and largest scale.
+        flip: Left-right flips.
+        flip_vertical: Top-bottom flips.
+        rotate: Largest rotation in degrees.
+        colour: Strength of the colour changes, 0 to 1.
+        blur: Probability of a Gaussian blur.
+        noise: Largest standard deviation of Gaussian noise.
+        ignore_index: Label of pixels that lie outside of the picture.
+    """
+
+    crop: tuple[int, int]
+    scale: tuple[float, float] = (1.0, 1.0)
+    flip: bool = False
+    flip_vertical: bool = False
+    rotate: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    ignore_index: int = 255
+
+    def __call__(self, image: Tensor, target: Tensor, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a view.
+
+        Args:
+            image: (C, H, W) float in [0, 1].
+            target: int64 (H, W), or (K, H, W) for multilabel.
+            draw: The only source of randomness.
+
+        Returns:
+            The view (C, h, w) in [0, 1] and its target (h, w) or (K, h, w), with (h, w) = ``crop``.
+        """
+        matrix = self._affine(image.shape[-2], image.shape[-1], draw)
+        image, target = warp(image, target, matrix, self.crop, self.ignore_index)
+        return self._recolour(image, draw), target
+
+    def _affine(self, height: int, width: int, draw: np.random.Generator) -> np.ndarray:
+        """The map from pixels of the view to pixels of the picture, (2, 3), in (column, row) coordinates."""
+        scale = math.exp(draw.uniform(math.log(self.scale[0]), math.log(self.scale[1])))
+        angle = math.radians(draw.uniform(-self.rotate, self.rotate))
+        mirror = -1.0 if self.flip and draw.random() < 0.5 else 1.0
+        mirror_vertical = -1.0 if self.flip_vertical and draw.random() < 0.5 else 1.0
+        cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
+        linear = np.array([[cos * mirror, -sin * mirror_vertical], [sin * mirror, cos * mirror_vertical]])
+        # the crop lies inside the scaled picture where it fits, else the picture inside the crop
+        slack = np.array([width - self.crop[1] / scale, height - self.crop[0] / scale]) / 2
+        centre = np.array([width - 1, height - 1]) / 2 + draw.uniform(-1, 1, 2) * np.abs(slack)
+        offset = centre - linear @ (np.array([self.crop[1] - 1, self.crop[0] - 1]) / 2)
+        return np.concatenate([linear, offset[:, None]], axis=1)
+
+    def _recolour(self, image: Tensor, draw: np.random.Generator) -> Tensor:
+        import kornia
+
+        brightness, contrast, saturation, hue = draw.uniform(-1, 1, 4) * self.colour
+        blurred, sigma = draw.random() < self.blur, draw.uniform(0.3, 1.5)
+        deviation = draw.uniform(0, self.noise)
+        if self.colour:
+            image = kornia.enhance.adjust_brightness(image, brightness / 2)
+            image = kornia.enhance.adjust_contrast_with_mean_subtraction(image, 1 + contrast)
+            if image.shape[0] == 3:
+                image = kornia.enhance.adjust_saturation_with_gray_subtraction(image, 1 + saturation)
+                image = kornia.enhance.adjust_hue(image, hue * HUE)
+        if blurred:
+            image = kornia.filters.gaussian_blur2d(image[None], (7, 7), (sigma, sigma))[0]
+        if deviation:
+            noise = draw.standard_normal(tuple(image.shape), dtype=np.float32) * np.float32(deviation)
+            image = image + torch.from_numpy(noise)
+        return image.clamp(0, 1)
+
+
+def warp(
+    image: Tensor, target: Tensor, matrix: np.ndarray, size: tuple[int, int], ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """Resample a pair through an affine map: the image bilinearly, the target by the nearest label.
+
+    Args:
+        image: (C, H, W).
+        target: int64 (H, W) or (K, H, W).
+        matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers.
+        size: (h, w) of the result.
+        ignore_index: Label where the result shows nothing of the input; the image repeats its border there.
+    """
+    height, width = image.shape[-2:]
+    column, row = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
+    source = matrix[:, :2] @ np.stack([column.ravel(), row.ravel()]) + matrix[:, 2:]  # (2, h * w)
+    grid = torch.from_numpy((2 * source.T + 1) / [width, height] - 1).float().view(1, *size, 2)
+    image = torch.nn.functional.grid_sample(
+        image[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
+    nearest = np.rint(source).astype(np.int64)
+    inside = (nearest >= 0).all(0) & (nearest[0] < width) & (nearest[1] < height)
+    index = torch.from_numpy(np.where(inside, nearest[1] * width + nearest[0], 0)).view(size)
+    labels = target.flatten(-2)[..., index]
+    return image, labels.masked_fill(~torch.from_numpy(inside).view(size), ignore_index)
+

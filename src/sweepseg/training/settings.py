@@ -1,0 +1,122 @@
+"""The settings of one training run: what the command line offers, what a run saves beside its weights."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+from ..errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One training run. Everything that decides the result stands here, so equal settings give equal weights.
+
+    Args:
+        data: Folder of the data set, or "nuclei" for the sample that comes with sweepseg.
+        output: Folder of the run: weights, settings, metrics and checkpoints.
+        model: Name of a model; see `sweepseg list`.
+        task: binary, multiclass or multilabel; by default the data set tells.
+        hold_out: Train on the training pictures whose names do not start with this and validate on those that do.
+        epochs: Passes over the training pictures.
+        steps: Number of optimizer steps, instead of epochs.
+        batch_size: Pictures in a batch.
+        accumulate: Batches whose gradients are added up for one optimizer step.
+        crop: Height and width of the training crops in pixels; by default the size of the first training picture, at
+            most 512.
+        optimizer: adamw, adam or sgd (momentum 0.9, Nesterov).
+        learning_rate: Peak learning rate.
+        weight_decay: Decoupled decay of weights (biases and norms are exempt).
+        l1: Factor of the sum of absolute weights, added to the loss.
+        l2: Factor of the sum of squared weights, added to the loss.
+        schedule: cosine (linear warm-up, then half a cosine to 0) or one_cycle (the same shape with 30 % warm-up).
+        warmup: Share of the steps in which a cosine schedule warms up.
+        loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also focal and lovasz.
+        class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
+        label_smoothing: Share of each target spread over all classes, for cross_entropy.
+        clip: Largest norm of the gradient; 0 for none.
+        ema: Decay of the moving average of the weights, which is what is validated and saved; 0 for none.
+        precision: float32, or bfloat16 for mixed precision.
+        scale: Smallest and largest random scale.
+        flip: Whether to flip left-right at random.
+        flip_vertical: Whether to flip top-bottom at random.
+        rotate: Largest random rotation in degrees; corners that come in are ignored.
+        colour: Strength of random brightness, contrast, saturation and hue, 0 to 1.
+        blur: Probability of a random Gaussian blur.
+        noise: Largest standard deviation of random Gaussian noise, in units of the image range.
+        validate_every: Epochs between validations; the last step is always validated.
+        early_stop: Validations without a better mIoU after which to stop and keep the best; 0 for never.
+        save_every: Steps between checkpoints, beside the one at each validation.
+        tensorboard: Whether to write TensorBoard logs beside metrics.csv.
+        workers: Processes that read and augment; 0 does it in the main process. The result does not depend on it.
+        seed: Seed of weights, order, augmentation and dropout.
+        device: cpu, cuda, or auto.
+        resume: Continue the run in `output` from its newest checkpoint.
+    """
+
+    data: str
+    output: str = "runs/train"
+    model: str = "sweepnet_small"
+    task: Literal["binary", "multiclass", "multilabel"] | None = None
+    hold_out: str | None = None
+    epochs: float = 50
+    steps: int | None = None
+    batch_size: int = 8
+    accumulate: int = 1
+    crop: tuple[int, int] | None = None
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    l1: float = 0.0
+    l2: float = 0.0
+    schedule: Literal["cosine", "one_cycle"] = "cosine"
+    warmup: float = 0.05
+    loss: str = "cross_entropy"
+    class_weights: Literal["none", "median_frequency", "inverse_sqrt"] = "none"
+    label_smoothing: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.999
+    precision: Literal["float32", "bfloat16"] = "float32"
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: bool = True
+    flip_vertical: bool = False
+    rotate: float = 0.0
+    colour: float = 0.4
+    blur: float = 0.0
+    noise: float = 0.0
+    validate_every: int = 5
+    early_stop: int = 0
+    save_every: int = 500
+    tensorboard: bool = False
+    workers: int = 0
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        at_least_one = ("batch_size", "accumulate", "validate_every", "save_every")
+        not_negative = ("l1", "l2", "weight_decay", "clip", "rotate", "noise", "early_stop", "workers", "seed")
+        shares = ("ema", "blur", "colour", "label_smoothing", "warmup")
+        for name in at_least_one:
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in not_negative:
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in shares:
+            self._require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        self._require("epochs", self.epochs > 0, "more than 0")
+        self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
+        self._require("learning_rate", self.learning_rate > 0, "more than 0")
+        self._require("crop", self.crop is None or min(self.crop) >= 1, "a height and width of at least 1")
+        self._require("scale", 0 < self.scale[0] <= self.scale[1], "the smaller first, more than 0")
+
+    def _require(self, name: str, condition: bool, wanted: str) -> None:
+        if not condition:
+            raise UsageError(f"{name} is {getattr(self, name)}; give {wanted}")
+
+    def as_dict(self) -> dict:
+        """The settings as plain values, for YAML and checkpoints."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def differing(self, other: dict) -> list[str]:
+        """Names of the settings that decide the result and that differ from those of an earlier run."""
+        mine = self.as_dict()
+        free = {"output", "workers", "resume", "tensorboard", "save_every", "device"}
+        return [f.name for f in fields(self) if f.name not in free and mine[f.name] != other.get(f.name)]

@@ -1,0 +1,52 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sweepseg.io.png import Header, decode16
+
+from .corpus import DEEP_GREY, DEEP_RGB, deep_png, flipped, png
+
+PIXELS = {1: DEEP_GREY[..., None], 2: DEEP_RGB[..., :2], 3: DEEP_RGB, 4: np.dstack([DEEP_RGB, DEEP_GREY])}
+
+
+@pytest.mark.parametrize("channels", PIXELS)
+@pytest.mark.parametrize("kinds", [[0], [1], [2], [3], [4], [4, 3, 2, 1, 0]], ids=str)
+def test_every_filter_and_colour_type_gives_the_16_bits_that_were_written(kinds, channels):
+    pixels = PIXELS[channels][:9, :11]
+    data = deep_png(pixels, kinds)
+    assert np.array_equal(decode16(data), pixels)
+    if channels == 3:  # Pillow, which keeps the upper 8 bits, checks the writer
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels >> 8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 13), (13, 1)])
+def test_single_rows_and_columns(shape):
+    pixels = DEEP_RGB[: shape[0], : shape[1]]
+    assert np.array_equal(decode16(deep_png(pixels, [4])), pixels)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (flipped(deep_png(DEEP_RGB, [1]), 2000), "checksum"),
+        (png(48, 40, 16, 2, bytes(289) * 39), "ends early"),
+        (png(48, 40, 16, 2, b"\5" + bytes(289 * 40 - 1)), "choice"),
+        (png(1, 1, 16, 2, bytes(7), interlace=1), "interlac"),
+    ],
+    ids=["flipped byte", "row missing", "unknown filter", "interlaced"],
+)
+def test_damage_is_an_error(data, message):
+    with pytest.raises(ValueError, match=message):
+        decode16(data)
+
+
+def test_more_data_than_pixels_is_not_inflated():
+    data = png(2, 2, 16, 2, bytes(13 * 2) + bytes(50_000_000))
+    assert decode16(data).shape == (2, 2, 3)
+
+
+def test_header():
+    header = Header.parse(png(48, 40, 16, 6, b"")[:29])
+    assert (header.width, header.height, header.bits, header.channels) == (48, 40, 16, 4)
