@@ -234,10 +234,11 @@ class _Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def library_calls(function: Callable[[], Any]) -> dict[str, tuple[Any, tuple, dict]]:
-    """One call, as (op, args, kwargs), of each torch.library operation of ours that ``function`` runs, both ways."""
+def library_calls(subject: Subject) -> dict[str, tuple[Any, tuple, dict]]:
+    """One call, as (op, args, kwargs), of each torch.library operation of ours that the backend runs, both ways."""
+    inputs = tree_map(Tensor.requires_grad_, subject.inputs((2,), 3))
     with _Recorder() as recorder:
-        function()
+        sum(result.sum() for result in tree_leaves(subject.run(**inputs))).backward()
     return recorder.calls
 
 
@@ -293,7 +294,7 @@ def promises(cases: list[Case], backends: Mapping[str, Backend]) -> list[Any]:
         label = f"{subject.case.name}-{subject.backend}-{subject.device}"
         for name, promise in PROMISES.items():
             parameters.append(pytest.param(partial(promise, subject), id=f"{label}-{name}"))
-        calls = library_calls(partial(evaluate, subject.run, subject.inputs((2,), 3)))
+        calls = library_calls(subject)
         for name, call in calls.items():
             parameters.append(pytest.param(partial(opcheck, *call), id=f"{label}-opcheck-{name}"))
     return parameters

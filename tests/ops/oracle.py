@@ -15,7 +15,7 @@ def one_in_three_dropped(*shape: int) -> Tensor:
 
 
 def normalised(vector: Tensor, gain: Tensor | None) -> Tensor:
-    """Ba et al. 2016, equation 4 without the offset; nothing without a gain."""
+    """Layer normalisation (Ba et al. 2016) without the offset; the vector itself without a gain."""
     if gain is None:
         return vector
     mean = vector.sum(-1, keepdim=True) / vector.shape[-1]

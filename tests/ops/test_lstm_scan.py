@@ -15,7 +15,7 @@ C, H = 3, 5
 
 
 def oracle(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, reverse, gain_ih=None, gain_hh=None, hidden_mask=1):
-    """Gers et al. 2000, with Ba et al. 2016, equations 20-21, for the gains."""
+    """Gers et al. 2000, with Ba et al. 2016, supplement, for the gains."""
     (h, c), states = initial, {}
     for t in times(x.shape[-2], reverse):
         from_x = normalised(x[..., t, :] @ weight_ih.T, gain_ih) + bias_ih

@@ -69,7 +69,6 @@ class Cell(nn.Module):
     @torch.no_grad()
     def set_gate_bias(self, gate: int, value: Tensor | float) -> None:
         """Set what a gate's biases add up to, (H,) or one number."""
-        assert self.bias_ih is not None
         self.bias_ih.split(self.hidden_size)[gate].copy_(torch.as_tensor(value))
         if self.bias_hh is not None:
             self.bias_hh.split(self.hidden_size)[gate].zero_()
@@ -119,7 +118,8 @@ def check_init(init: Init, max_lag: int | None, bias: bool, forget_bias: float |
 def chrono_bias(hidden_size: int, max_lag: int) -> Tensor:
     """Biases log(u), u uniform in [1, max_lag - 1], (H,): a gate that keeps sigmoid(log(u)) forgets in about u steps.
 
-    Source: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188, equation 16.
+    Source: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188, "chrono
+    initialization".
     """
     return torch.empty(hidden_size).uniform_(1, max_lag - 1).log()
 

@@ -77,7 +77,7 @@ def product(
 
     ``norms`` are the sizes of the consecutive parts of ``weight @ x`` that are normalised each on its own.
 
-    Source: Ba et al. 2016, "Layer Normalization", arXiv:1607.06450, equations 4, 20 and 24-25.
+    Source: Ba et al. 2016, "Layer Normalization", arXiv:1607.06450, supplement on recurrent networks.
     """
     if gain is None:
         return F.linear(x, weight, bias)

@@ -19,8 +19,7 @@ def linear_scan(
 ) -> tuple[Tensor, Tensor]:
     """Run h[t] = decay[t] * h[t-1] + update[t] along the steps, every channel on its own.
 
-    Source: Martin & Cundy 2018, "Parallelizing Linear Recurrent Neural Nets Over Sequence Length", arXiv:1709.04057,
-    equation 2.
+    Source: Martin & Cundy 2018, "Parallelizing Linear Recurrent Neural Nets Over Sequence Length", arXiv:1709.04057.
 
     Args:
         decay: (*batch, T, C) with one or two batch dimensions of any stride; usually in [0, 1].

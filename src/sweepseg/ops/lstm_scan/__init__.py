@@ -26,8 +26,8 @@ def lstm_scan(
     """Run an LSTM along the steps; gates and their order (input, forget, candidate, output) are those of torch.nn.LSTM.
 
     Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", with the forget gate of Gers et al. 2000, "Learning
-    to Forget". Normalisation: Ba et al. 2016, arXiv:1607.06450, equation 20 (the four products together; the state c is
-    not normalised). Mask: Gal & Ghahramani 2016, arXiv:1512.05287.
+    to Forget". Normalisation: Ba et al. 2016, arXiv:1607.06450, supplement; the four products are normalised together,
+    the state c is not. Mask: Gal & Ghahramani 2016, arXiv:1512.05287.
 
     Args:
         x: (*batch, T, C) with one or two batch dimensions of any stride.

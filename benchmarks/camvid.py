@@ -1,0 +1,92 @@
+"""Train `sweepnet_small` and its control on CamVid, on the published split and leaving one sequence out.
+
+python benchmarks/camvid.py CAMVID --results docs/results/camvid.csv --runs runs/camvid
+
+Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is continued,
+so the series survives interruptions. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on val or test.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+import yaml
+
+import sweepseg
+from sweepseg.cli.progress import bar
+from sweepseg.layers.blocks import count_parameters
+from sweepseg.tasks import TASKS
+from sweepseg.tasks.evaluation import evaluate
+
+MODELS = ("sweepnet_small", "sweepnet_small_control")
+SPLITS = (None, "0001TP", "0006R0", "0016E5")  # None: the published val; else the training sequence that is left out
+RECIPE = Path(__file__).parents[1] / "recipes" / "camvid.yaml"
+COLUMNS = ["model", "hold_out", "seed", "steps", "parameters", "threads", "minutes", "mean_iou", "global_accuracy"]
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--results", type=Path, default=Path("docs/results/camvid.csv"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/camvid"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    for seed in options.seeds:
+        for hold_out in SPLITS:
+            for model in MODELS:
+                done = read(options.results)
+                if not any((r["model"], r["hold_out"], r["seed"]) == (model, hold_out or "", str(seed)) for r in done):
+                    row = run(options.data, model, hold_out, seed, options.runs)
+                    write(options.results, [*done, row])
+                    print(row)
+
+
+def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path) -> dict:
+    """Train one model and measure it; continue where an earlier attempt stopped."""
+    output = runs / f"{model}-{hold_out or 'val'}-{seed}"
+    recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "hold_out": hold_out, "model": model}
+    recipe |= {"data": str(data), "output": str(output), "scale": tuple(recipe["scale"])}
+    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
+    with bar() as update:
+        trained = sweepseg.train(
+            settings, listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps), say=print
+        )
+    dataset = sweepseg.open_dataset(data)
+    dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
+    config = trained.model.config
+    task = TASKS[config.task](len(config.classes))
+    scores = evaluate(trained.model, dataset, "val", task, in_channels=len(config.mean))
+    return {
+        "model": model,
+        "hold_out": hold_out or "",
+        "seed": seed,
+        "steps": trained.steps,
+        "parameters": count_parameters(trained.model),
+        "threads": torch.get_num_threads(),
+        "minutes": round(trained.seconds / 60, 1),
+        "mean_iou": round(scores["mean_iou"].item(), 4),
+        "global_accuracy": round(scores["global_accuracy"].item(), 4),
+    }
+
+
+def read(path: Path) -> list[dict]:
+    """The rows of the results file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    """Replace the results file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
