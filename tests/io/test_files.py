@@ -72,6 +72,8 @@ def test_48_links(make, tmp_path_factory, caplog):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "far.png").write_bytes(b"x")
     (root / "real/loop").symlink_to(root)
+    for name in ("alias", "zalias"):
+        (root / name).symlink_to("real")
     (root / "same.png").symlink_to("real/a.png")
     (root / "dangling.png").symlink_to("nothing.png")
     (root / "itself.png").symlink_to("itself.png")

@@ -74,10 +74,12 @@ def _format(start: bytes) -> str:
 
 def _with_pillow(path: str | os.PathLike[str], file: BinaryIO, format: str, start: bytes, max_pixels: int) -> Picture:
     image = PLUGINS[format](file)
-    bits, channels = {"BMP": (1, 1)}.get(format, (8, len(image.getbands())))  # a BMP's least
+    bits, channels = 8, len(image.getbands())
     if format == "PNG":
         header = png.Header.parse(start)
         bits, channels = header.bits, header.channels
+    elif format == "BMP":
+        bits = 1  # at least; Pillow does not tell
     check_size(path, file, image.size, bits=bits * channels, expansion=EXPANSION[format], max_pixels=max_pixels)
     frames = getattr(image, "n_frames", 1)
     if frames > 1:

@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import stat
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +59,12 @@ def find_images(root: str | os.PathLike[str], follow_links: bool = False) -> lis
 def _below(root: Path, follow_links: bool) -> Iterator[Path]:
     inside = root.resolve()
     visited = set()
-    pending = [root]
+    pending = deque([root])  # links wait at its left end, so that a folder keeps its own name if it has one inside
     while pending:
         folder = pending.pop()
         try:
             status = folder.stat()
-            entries = list(os.scandir(folder))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
             yield folder  # reading it as an image gives the reason
             continue
@@ -76,16 +76,15 @@ def _below(root: Path, follow_links: bool) -> Iterator[Path]:
             is_folder = os.path.isdir(path) if entry.is_symlink() else entry.is_dir()  # the latter at any path length
             if not is_folder and path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
-            if entry.is_symlink() and not follow_links:
-                if os.path.exists(path) and not path.resolve().is_relative_to(inside):
-                    logger.warning("%s leads out of the input folder and is left out", printable(path))
-                    continue
-                if is_folder:  # it is visited under its own name
-                    continue
-            if is_folder:
-                pending.append(path)
-            else:
+            leads_out = entry.is_symlink() and os.path.exists(path) and not path.resolve().is_relative_to(inside)
+            if leads_out and not follow_links:
+                logger.warning("%s leads out of the input folder and is left out", printable(path))
+            elif not is_folder:
                 yield path
+            elif entry.is_symlink():
+                pending.appendleft(path)
+            else:
+                pending.append(path)
 
 
 def same_output_names(found: Iterable[Found]) -> list[list[Found]]:
