@@ -1,12 +1,12 @@
 """Scan orders: the paths along which a cell sweeps over a map.
 
-An order is data. `unroll` and `reroll` are the only code that turns pixels into sequences and back: rows and columns are
-views of a channels-last map, every other order is one gather.
+An order is data. `unroll` and `reroll` are the only code that turns pixels into sequences and back: rows and columns
+are views of a channels-last map, every other order is one gather.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,29 +19,40 @@ class Order:
 
     Args:
         name: What the order is called on the command line.
-        lines: "rows" or "columns" when every row (column) is a sequence of its own; None when one path visits all pixels.
-        path: For a single path, the function (H, W) -> int64 (H * W,) of flat pixel indices in the order of the visit.
+        lines: "rows" or "columns" when every row (column) is a sequence of its own; None when one path visits all
+            pixels.
+        path: For a single path, the function that takes the grid of pixel numbers, int64 (H, W), and returns the
+            numbers in the order of the visit, (H * W,).
+        downwards: Whether, however the map is cut into strips of rows, the paths of the strips one after the other are
+            the path of the map.
         reverse: Whether the path is walked from its end.
-        strips: Whether the sweep can run on a map that arrives as strips of rows from the top, its state carried along.
     """
 
     name: str
     lines: Literal["rows", "columns"] | None = None
-    path: Callable[[int, int], Tensor] | None = None
+    path: Callable[[Tensor], Tensor] | None = None
+    downwards: bool = False
     reverse: bool = False
-    strips: bool = False
 
     @property
     def carries(self) -> bool:
         """Whether the state at the end of one strip of rows enters the next strip."""
         return self.lines != "rows"
 
+    @property
+    def strips(self) -> bool:
+        """Whether the sweep can run on a map that arrives as strips of rows from the top, its state carried along."""
+        return not self.carries or (self.downwards and not self.reverse)
+
 
 def backward(order: Order) -> Order:
-    """The same path walked from its end. Strip by strip it runs only if no state goes from strip to strip."""
+    """The same path walked from its end.
+
+    >>> backward(columns).name, backward(backward(columns)) == columns
+    ('backward columns', True)
+    """
     name = order.name.removeprefix("backward ") if order.reverse else f"backward {order.name}"
-    forward_strips = order.lines is not None or not order.reverse
-    return replace(order, name=name, reverse=not order.reverse, strips=forward_strips and not order.carries)
+    return replace(order, name=name, reverse=not order.reverse)
 
 
 def unroll(x: Tensor, order: Order) -> Tensor:
@@ -61,8 +72,8 @@ def unroll(x: Tensor, order: Order) -> Tensor:
         return x.permute(0, 2, 3, 1)  # (B, H, W, C)
     if order.lines == "columns":
         return x.permute(0, 3, 2, 1)  # (B, W, H, C)
-    index, _ = _indices(order, x.shape[-2], x.shape[-1])
-    return x.permute(0, 2, 3, 1).flatten(1, 2)[:, index.to(x.device)]  # (B, H * W, C)
+    path = _path(order, (x.shape[-2], x.shape[-1]), x.device)
+    return x.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, path)  # (B, H * W, C)
 
 
 def reroll(sequence: Tensor, order: Order, size: tuple[int, int]) -> Tensor:
@@ -80,46 +91,38 @@ def reroll(sequence: Tensor, order: Order, size: tuple[int, int]) -> Tensor:
         return sequence.permute(0, 3, 1, 2)  # (B, C, H, W)
     if order.lines == "columns":
         return sequence.permute(0, 3, 2, 1)  # (B, C, H, W)
-    _, inverse = _indices(order, *size)
-    return sequence[:, inverse.to(sequence.device)].unflatten(1, size).permute(0, 3, 1, 2)  # (B, C, H, W)
+    places = torch.argsort(_path(order, size, sequence.device))
+    return sequence.index_select(1, places).unflatten(1, size).permute(0, 3, 1, 2)  # (B, C, H, W)
 
 
-@cache
-def _indices(order: Order, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _path(order: Order, size: tuple[int, int], device: torch.device) -> Tensor:
     assert order.path is not None
-    index = order.path(height, width)
-    return index, torch.argsort(index)
+    return order.path(torch.arange(size[0] * size[1], device=device).view(size))  # (H * W,)
 
 
-def _grid(height: int, width: int) -> Tensor:
-    return torch.arange(height * width).view(height, width)
-
-
-def _raster(height: int, width: int) -> Tensor:
-    return _grid(height, width).flatten()
-
-
-def _snake(height: int, width: int) -> Tensor:
-    grid = _grid(height, width)
-    grid[1::2] = grid[1::2].flip(1)
+def _raster(grid: Tensor) -> Tensor:
     return grid.flatten()
 
 
-def _diagonal(height: int, width: int) -> Tensor:
-    row = torch.arange(height).view(-1, 1).expand(height, width).flatten()
-    column = torch.arange(width).expand(height, width).flatten()
-    return torch.argsort((row + column) * height + row)
+def _snake(grid: Tensor) -> Tensor:
+    odd = torch.arange(grid.shape[0], device=grid.device).unsqueeze(1) % 2 == 1  # (H, 1)
+    return torch.where(odd, grid.flip(1), grid).flatten()
 
 
-def _patches(patch: tuple[int, int], height: int, width: int) -> Tensor:
-    grid = _grid(height, width)
+def _diagonal(grid: Tensor) -> Tensor:
+    height, width = grid.shape
+    row, column = grid // width, grid % width
+    return torch.argsort(((row + column) * height + row).flatten())
+
+
+def _patches(patch: tuple[int, int], grid: Tensor) -> Tensor:
     bands = (band.split(patch[1], dim=1) for band in grid.split(patch[0], dim=0))
     return torch.cat([piece.flatten() for band in bands for piece in band])
 
 
-rows = Order("rows", lines="rows", strips=True)
-columns = Order("columns", lines="columns", strips=True)
-raster = Order("raster", path=_raster, strips=True)
+rows = Order("rows", lines="rows", downwards=True)
+columns = Order("columns", lines="columns", downwards=True)
+raster = Order("raster", path=_raster, downwards=True)
 snake = Order("snake", path=_snake)
 diagonal = Order("diagonal", path=_diagonal)
 
@@ -133,10 +136,14 @@ def patches(height: int, width: int) -> Order:
     Args:
         height: Rows of a patch, at least 1.
         width: Columns of a patch, at least 1.
+
+    Raises:
+        ValueError: The patch is empty.
     """
     if height < 1 or width < 1:
         raise ValueError(f"a patch of {height}x{width} pixels is empty; give at least 1x1")
-    return Order(f"patches({height}, {width})", path=partial(_patches, (height, width)))
+    path = partial(_patches, (height, width))
+    return Order(f"patches({height}, {width})", path=path, downwards=height == 1)
 
 
 ORDERS = {order.name: order for order in (rows, columns, raster, snake, diagonal)}

@@ -1,7 +1,13 @@
 """Building blocks of the networks: convolutions with norm, and the residual block around a mixer of context."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from .merge import Concat
+from .stages import Local, Swept
+from .sweep import Sweep, Sweeps
 
 
 class ConvNorm(nn.Sequential):
@@ -27,6 +33,7 @@ class ResidualConv(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) -> (B, channels, H, W)."""
         return self.activation(x + self.second(self.first(x)))
 
 
@@ -50,6 +57,7 @@ class ContextBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
+        """(B, C, H, W) and the mixer's state -> (B, C, H, W) and the mixer's new state."""
         mixed, state = self.mixer(self.norm(x), state)
         x = x + mixed
         return x + self.pointwise(x), state
@@ -69,34 +77,69 @@ class SweepMixer(nn.Module):
         self.sweeps, self.project = sweeps, nn.Conv2d(merged_channels, channels, 1)
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
+        """(B, C, H, W) and the sweeps' states -> (B, channels, H, W) and their new states."""
         merged, state = self.sweeps(x, state)
         return self.project(merged), state
 
 
 class DepthwiseMixer(nn.Module):
-    """The no-recurrence control of `SweepMixer`: a 7 x 7 depthwise convolution between two 1 x 1 convolutions.
+    """The no-recurrence control of sweeps: a 7 x 7 depthwise convolution between two 1 x 1 convolutions.
 
-    Its width is chosen so that it has the parameters of the mixer it stands for.
+    Its width is chosen so that it has the parameters of the sweeps it stands for.
 
     Args:
         channels: Channels C of the map.
+        out_channels: Channels of the output. Default: C.
         parameters: How many parameters to have; met as closely as whole channels allow.
     """
 
     halo = 3
 
-    def __init__(self, channels: int, *, parameters: int):
+    def __init__(self, channels: int, out_channels: int | None = None, *, parameters: int):
         super().__init__()
-        # width * (C + 1) for the way in, width * (49 + 1) depthwise, (width + 1) * C for the way out
-        width = round((parameters - channels) / (2 * channels + 51))
-        self.enter, self.leave = nn.Conv2d(channels, width, 1), nn.Conv2d(width, channels, 1)
+        out_channels = out_channels or channels
+        # width * (C + 1) for the way in, width * (49 + 1) depthwise, (width + 1) * out_channels for the way out
+        width = round((parameters - out_channels) / (channels + out_channels + 51))
+        self.enter, self.leave = nn.Conv2d(channels, width, 1), nn.Conv2d(width, out_channels, 1)
         self.depthwise = nn.Conv2d(width, width, 7, padding=3, groups=width)
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
+        """(B, C, H, W) -> (B, out_channels, H, W); the state is that of a mixer without one."""
         x = self.enter(x)
         with torch.autocast(x.device.type, enabled=False):  # depthwise bfloat16 is many times slower on CPUs
-            x = self.depthwise(x.float())
+            x = self.depthwise(x.to(self.depthwise.weight.dtype))
         return self.leave(x), None
+
+
+class Stateless(nn.Module):
+    """A block whose mixer carries no state, as a function of the map alone."""
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return self.block(x)[0]
+
+
+def context_stage(
+    source: str, channels: int, sweeps: Sequence[Sweep], merged_channels: int, *, control: bool
+) -> Local | Swept:
+    """A stage with a `ContextBlock` around sweeps, or its no-recurrence control with as many parameters.
+
+    Args:
+        source: The stage whose map (B, channels, H, W) goes in.
+        channels: Channels of that map and of the one that comes out.
+        sweeps: The sweeps, whose outputs are stacked along channels.
+        merged_channels: Channels of their outputs together.
+        control: Put a `DepthwiseMixer` in their place.
+    """
+    mixer = SweepMixer(Sweeps(sweeps, Concat()), merged_channels, channels)
+    if control:
+        depthwise = DepthwiseMixer(channels, parameters=count_parameters(mixer))
+        return Local(Stateless(ContextBlock(channels, depthwise)), [source], halo=DepthwiseMixer.halo)
+    return Swept(ContextBlock(channels, mixer), [source], strips=all(sweep.order.strips for sweep in sweeps))
 
 
 def count_parameters(module: nn.Module) -> int:

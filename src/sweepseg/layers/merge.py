@@ -1,6 +1,7 @@
 """Merges: several maps of the same shape, one for each sweep, become one."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ class Concat(nn.Module):
     """Stack the maps along channels: n maps (B, C, H, W) -> (B, n * C, H, W)."""
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Merge the maps."""
         return torch.cat(list(maps), dim=1)
 
 
@@ -17,7 +19,8 @@ class Sum(nn.Module):
     """Add the maps: n maps (B, C, H, W) -> (B, C, H, W)."""
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(maps)).sum(0)
+        """Merge the maps."""
+        return reduce(torch.add, maps)
 
 
 class Gated(nn.Module):
@@ -33,5 +36,6 @@ class Gated(nn.Module):
         self.score = nn.Conv2d(count * channels, count, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Merge the maps."""
         weights = self.score(torch.cat(list(maps), dim=1)).softmax(dim=1)  # (B, n, H, W)
-        return sum(weights[:, i : i + 1] * x for i, x in enumerate(maps))
+        return reduce(torch.add, [weights[:, i : i + 1] * x for i, x in enumerate(maps)])

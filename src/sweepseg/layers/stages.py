@@ -23,6 +23,7 @@ class Local(nn.Module):
         self.halo, self.stride, self.upscale = halo, stride, upscale
 
     def forward(self, *maps: Tensor) -> Tensor:
+        """Run the module."""
         return self.module(*maps)
 
 
@@ -40,6 +41,7 @@ class Swept(nn.Module):
         self.module, self.inputs, self.strips = module, tuple(inputs), strips
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
+        """Run the module from the state after the rows above; None at the top of the picture."""
         return self.module(x, state)
 
 
@@ -77,12 +79,14 @@ class StagedModel(nn.Module):
         maps = {"image": F.pad(image, (0, padding[0], 0, padding[1]), mode="replicate") if any(padding) else image}
         last = ""
         for last, stage in self.stages.items():
+            assert isinstance(stage, Local | Swept)
             inputs = [maps[name] for name in stage.inputs]
             maps[last] = stage(*inputs)[0] if isinstance(stage, Swept) else stage(*inputs)
         return maps[last][..., :height, :width]
 
 
 def check_image(image: Tensor, in_channels: int) -> None:
-    """Raise a ValueError that says what came and what was wanted unless ``image`` is (B, in_channels, H, W), not empty."""
+    """Raise a ValueError unless ``image`` is (B, in_channels, H, W) and not empty."""
     if image.dim() != 4 or image.shape[1] != in_channels or 0 in image.shape[-2:]:
-        raise ValueError(f"got an image tensor of shape {tuple(image.shape)}; give (B, {in_channels}, H, W), H and W >= 1")
+        shape = tuple(image.shape)
+        raise ValueError(f"got an image tensor of shape {shape}; give (B, {in_channels}, H, W) with H and W at least 1")

@@ -33,6 +33,7 @@ class Sweep(nn.Module):
         return reroll(output, self.order, (x.shape[-2], x.shape[-1])), state
 
     def extra_repr(self) -> str:
+        """The order, for ``print(sweep)``."""
         return f"order={self.order.name}"
 
 
@@ -47,13 +48,14 @@ class Sweeps(nn.Module):
     def __init__(self, sweeps: Sequence[Sweep], merge: nn.Module):
         super().__init__()
         self.sweeps, self.merge = nn.ModuleList(sweeps), merge
+        self.carries = [sweep.order.carries for sweep in sweeps]
 
     def forward(self, x: Tensor, state: Sequence[object] | None = None) -> tuple[Tensor, list[object]]:
         """Sweep over a map (B, C, H, W); the state is one entry a sweep, None where none is carried between strips."""
         state = state or [None] * len(self.sweeps)
         outputs, final = [], []
-        for sweep, initial in zip(self.sweeps, state, strict=True):
+        for sweep, initial, carries in zip(self.sweeps, state, self.carries, strict=True):
             output, last = sweep(x, initial)
             outputs.append(output)
-            final.append(last if sweep.order.carries else None)
+            final.append(last if carries else None)
         return self.merge(outputs), final

@@ -1,10 +1,23 @@
 """Segmentation networks, one architecture a file; `MODELS` is what the command line chooses from."""
 
+from collections.abc import Callable
+
+from ..layers.stages import StagedModel
+from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
+from .reseg import reseg, reseg_control
 from .sweepnet import sweepnet_small, sweepnet_small_control
 
-MODELS = {
+MODELS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small": sweepnet_small,
     "sweepnet_small_control": sweepnet_small_control,
+    "recurrent_unet_small": recurrent_unet_small,
+    "recurrent_unet_small_control": recurrent_unet_small_control,
+    "reseg": reseg,
+    "reseg_control": reseg_control,
 }
 
-CONTROLS = {"sweepnet_small": "sweepnet_small_control"}  # recurrent model -> its no-recurrence control
+CONTROLS = {  # recurrent model -> its no-recurrence control
+    "sweepnet_small": "sweepnet_small_control",
+    "recurrent_unet_small": "recurrent_unet_small_control",
+    "reseg": "reseg_control",
+}

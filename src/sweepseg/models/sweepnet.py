@@ -11,21 +11,12 @@ We Needed?", arXiv:2410.01201; block and decoder are the usual pre-norm residual
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..cells import MinGRU
-from ..layers.blocks import (
-    ContextBlock,
-    ConvNorm,
-    DepthwiseMixer,
-    ResidualConv,
-    SweepMixer,
-    count_parameters,
-)
-from ..layers.merge import Concat
+from ..layers.blocks import ConvNorm, ResidualConv, context_stage
 from ..layers.stages import Local, StagedModel, Swept
-from ..layers.sweep import Sweep, Sweeps
+from ..layers.sweep import Sweep
 from ..orders import backward, columns, rows
 
 
@@ -82,6 +73,7 @@ class Upscale(nn.Module):
         self.project = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upsample a map."""
         return nn.functional.interpolate(self.project(x), scale_factor=2, mode="bilinear", align_corners=False)
 
 
@@ -94,6 +86,7 @@ class Fuse(nn.Module):
         self.refine = ConvNorm(channels, channels)
 
     def forward(self, x: Tensor, lateral: Tensor) -> Tensor:
+        """Add the lateral map and refine."""
         return self.refine(x + self.lateral(lateral))
 
 
@@ -101,36 +94,20 @@ def _add_context(
     stages: dict[str, Local | Swept], name: str, source: str, channels: int, count: int, causal: bool, control: bool
 ) -> str:
     """Append ``count`` context blocks after the stage ``source``; return the name of the last."""
+    hidden = channels // 4
+    orders = [rows, backward(rows), columns] + ([] if causal else [backward(columns)])
     for i in range(count):
-        hidden = channels // 4
-        orders = [rows, backward(rows), columns] + ([] if causal else [backward(columns)])
-        sweeps = Sweeps([Sweep(MinGRU(channels, hidden), order) for order in orders], Concat())
-        mixer: nn.Module = SweepMixer(sweeps, hidden * len(orders), channels)
-        stage: Local | Swept
-        if control:
-            mixer = DepthwiseMixer(channels, parameters=count_parameters(mixer))
-            stage = Local(Stateless(ContextBlock(channels, mixer)), [source], halo=DepthwiseMixer.halo)
-        else:
-            stage = Swept(ContextBlock(channels, mixer), [source], strips=causal)
+        sweeps = [Sweep(MinGRU(channels, hidden), order) for order in orders]
+        stage = context_stage(source, channels, sweeps, hidden * len(sweeps), control=control)
         source = f"{name}_{i}"
         stages[source] = stage
     return source
 
 
-class Stateless(nn.Module):
-    """A block that carries no state, called with the map alone."""
-
-    def __init__(self, block: nn.Module):
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)[0]
-
-
 def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
     """About 1 M parameters; MinGRU sweeps at 1/8 and 1/16.
 
+    >>> import torch
     >>> sweepnet_small(11)(torch.zeros(1, 3, 45, 70)).shape
     torch.Size([1, 11, 45, 70])
     """
@@ -143,6 +120,4 @@ def sweepnet_small_control(num_classes: int, in_channels: int = 3) -> SweepNet:
 
 
 def _small(num_classes: int, in_channels: int, *, causal: bool, control: bool) -> SweepNet:
-    return SweepNet(
-        num_classes, in_channels, widths=(32, 48, 96, 128), blocks=(2, 3), causal=causal, control=control
-    )
+    return SweepNet(num_classes, in_channels, widths=(32, 48, 96, 128), blocks=(2, 3), causal=causal, control=control)

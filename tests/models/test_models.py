@@ -1,0 +1,268 @@
+"""What every model keeps, for every model of the table, and what a recurrent model keeps beside its control."""
+
+from functools import partial
+
+import pytest
+import torch
+from tolerances import assert_close
+from torch import nn
+
+from sweepseg.inference.strips import StripRunner
+from sweepseg.layers.blocks import count_parameters
+from sweepseg.layers.stages import Local, StagedModel
+from sweepseg.models import CONTROLS, MODELS
+from sweepseg.models.sweepnet import SweepNet, sweepnet_small
+
+BUILDERS = MODELS | {"sweepnet_small causal": partial(sweepnet_small, causal=True)}
+
+
+def exact_size(build):
+    model = build(5).eval()
+    with torch.no_grad():
+        for size in ((1, 1), (2, 3), (97, 131)):
+            logits = model(torch.randn(1, 3, *size))
+            assert logits.shape == (1, 5, *size) and logits.isfinite().all()
+
+
+def any_channels_and_classes(build):
+    for num_classes, in_channels in ((1, 1), (2, 13), (255, 4)):
+        with torch.no_grad():
+            logits = build(num_classes, in_channels).eval()(torch.randn(2, in_channels, 9, 7))
+        assert logits.shape == (2, num_classes, 9, 7)
+
+
+def refuses_what_does_not_fit(build):
+    for num_classes in (0, 256):
+        with pytest.raises(ValueError, match=f"num_classes is {num_classes}; give 1 to 255"):
+            build(num_classes)
+    with pytest.raises(ValueError, match=r"shape \(1, 1, 9, 7\); give \(B, 3, H, W\)"):
+        build(2)(torch.randn(1, 1, 9, 7))
+
+
+def gradient_reaches_every_parameter(build):
+    model = build(3).train()
+    logits = model(torch.randn(2, 3, 34, 50))
+    (logits * torch.randn_like(logits)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def state_dict_round_trip(build):
+    model, other, x = build(3).eval(), build(3).eval(), torch.randn(1, 3, 20, 30)
+    with torch.no_grad():
+        assert not torch.equal(other(x), model(x))
+        other.load_state_dict(model.state_dict(), strict=True)
+        assert torch.equal(other(x), model(x))
+
+
+def companions_do_not_matter(build):
+    """Bitwise at a fixed batch shape, and nothing but rounding when a picture comes alone."""
+    model, x = build(3).eval(), torch.randn(4, 3, 20, 30)
+    others = torch.cat((x[:1], 9 * torch.randn(3, 3, 20, 30)))
+    with torch.no_grad():
+        logits = model(x)
+        assert torch.equal(model(others)[0], logits[0])
+        assert_close(model(x[:1]), logits[:1], "alone")
+
+
+def deterministic(build):
+    model, x = build(3).eval(), torch.randn(1, 3, 20, 30)
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x))
+
+
+def one_graph(build):
+    model, x = build(3).eval(), torch.randn(1, 3, 9, 20)
+    torch.compiler.reset()
+    with torch.no_grad():
+        assert_close(torch.compile(model, fullgraph=True, backend="eager")(x), model(x), "logits")
+
+
+def local_stages_see_no_further_than_their_halo(build):
+    model, channels = build(3).eval(), {"image": 3}
+    assert isinstance(model, StagedModel)
+
+    def check(stage, maps, output):
+        row = output.shape[2] // 2
+        gradients = torch.autograd.grad(output[:, :, row].square().sum(), maps, allow_unused=False)
+        for gradient in gradients:
+            seen = gradient.abs().sum((0, 1, 3)).nonzero()
+            first = row // stage.upscale * stage.stride
+            assert seen.min() >= first - stage.halo
+            assert seen.max() < first + stage.stride + stage.halo
+
+    height = {"image": 16 * model.total_stride}
+    for name, stage in model.stages.items():
+        maps = [torch.randn(1, channels[i], height[i], 8).requires_grad_() for i in stage.inputs]
+        if isinstance(stage, Local):
+            output = stage(*maps)
+            assert output.shape[2] * stage.stride == maps[0].shape[2] * stage.upscale
+            check(stage, maps, output)
+        else:
+            output, _ = stage(*maps)
+        channels[name], height[name] = output.shape[1], output.shape[2]
+
+
+def strips_are_the_whole(build):
+    """Where a model says that it can stream."""
+    model, x = build(3).eval(), torch.randn(1, 3, 150, 20)
+    if not model.streamable:
+        with pytest.raises(ValueError, match="need the whole picture"):
+            StripRunner(model)
+        return
+    runner = StripRunner(model)
+    pieces = [runner.push(strip) for strip in x.split(37, dim=2)]
+    pieces.append(runner.finish())
+    with torch.no_grad():
+        assert_close(torch.cat([piece for piece in pieces if piece is not None], dim=2), model(x), "logits")
+
+
+PROMISES = [
+    exact_size,
+    any_channels_and_classes,
+    refuses_what_does_not_fit,
+    gradient_reaches_every_parameter,
+    state_dict_round_trip,
+    companions_do_not_matter,
+    deterministic,
+    one_graph,
+    local_stages_see_no_further_than_their_halo,
+    strips_are_the_whole,
+]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+def test_contract(build, promise):
+    promise(build)
+
+
+def sees_the_far_corner(build):
+    """Whether a pixel's logits depend on the opposite corner of a wide picture."""
+    model, x = build(2).double().eval(), torch.randn(1, 3, 16, 400).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x)[0, :, -1, -1].sum(), x)
+    return bool(gradient[0, :, 0, 0].any())
+
+
+def control_is_fair(model, control):
+    """Of the same size within 5 %, and without the full field that is the model's own."""
+    assert abs(count_parameters(control(11)) / count_parameters(model(11)) - 1) <= 0.05
+    assert sees_the_far_corner(model)
+    assert not sees_the_far_corner(control)
+
+
+@pytest.mark.parametrize(("model", "control"), CONTROLS.items())
+def test_control_is_fair(model, control):
+    control_is_fair(MODELS[model], MODELS[control])
+
+
+def test_every_recurrent_model_has_a_control():
+    assert {*CONTROLS} | {*CONTROLS.values()} == {*MODELS}
+
+
+class Faulty(nn.Module):
+    """A right model with one thing wrong."""
+
+    def __init__(self, num_classes, in_channels=3):
+        super().__init__()
+        self.model = sweepnet_small(num_classes, in_channels)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class CropsTooMuch(Faulty):
+    def forward(self, x):
+        return super().forward(x)[..., :96, :]
+
+
+class IgnoresInChannels(Faulty):
+    def __init__(self, num_classes, in_channels=3):
+        super().__init__(num_classes)
+
+    def forward(self, x):
+        return super().forward(x[:, :3].expand(-1, 3, -1, -1))
+
+
+class HasTwoClasses(Faulty):
+    def __init__(self, num_classes, in_channels=3):
+        super().__init__(2, in_channels)
+
+
+class HasAnUnusedParameter(Faulty):
+    def __init__(self, num_classes, in_channels=3):
+        super().__init__(num_classes, in_channels)
+        self.unused = nn.Parameter(torch.ones(1))
+
+
+class KeepsSomethingOutOfTheStateDict(Faulty):
+    def __init__(self, num_classes, in_channels=3):
+        super().__init__(num_classes, in_channels)
+        self.scale = torch.rand(1)
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+class MixesPictures(Faulty):
+    def train(self, mode=True):
+        return super().train(True)  # batch norm with the statistics of the batch
+
+
+class DropsAlways(Faulty):
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.1)
+
+
+class BreaksTheGraph(Faulty):
+    def forward(self, x):
+        torch._dynamo.graph_break()
+        return super().forward(x)
+
+
+def with_a_short_halo(num_classes):
+    model = sweepnet_small(num_classes, causal=True)
+    model.stages["conv8"].halo -= 1
+    return model
+
+
+def with_a_sweep_from_below(num_classes):
+    model = sweepnet_small(num_classes)
+    for name in ("context8_0", "context8_1", "context16_0", "context16_1", "context16_2"):
+        model.stages[name].strips = True
+    return model
+
+
+@pytest.mark.parametrize(
+    ("fault", "promise"),
+    [
+        (CropsTooMuch, exact_size),
+        (IgnoresInChannels, refuses_what_does_not_fit),
+        (HasTwoClasses, any_channels_and_classes),
+        (HasAnUnusedParameter, gradient_reaches_every_parameter),
+        (KeepsSomethingOutOfTheStateDict, state_dict_round_trip),
+        (MixesPictures, companions_do_not_matter),
+        (DropsAlways, deterministic),
+        (with_a_short_halo, local_stages_see_no_further_than_their_halo),
+        (with_a_short_halo, strips_are_the_whole),
+        (with_a_sweep_from_below, strips_are_the_whole),
+    ],
+)
+def test_contract_catches(fault, promise):
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        promise(fault)
+
+
+def test_contract_catches_a_broken_graph():
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        one_graph(BreaksTheGraph)
+
+
+def larger_control(num_classes):
+    return SweepNet(num_classes, widths=(32, 48, 96, 138), blocks=(2, 3), causal=False, control=True)
+
+
+@pytest.mark.parametrize("control", [sweepnet_small, larger_control])
+def test_an_unfair_control_is_caught(control):
+    with pytest.raises(AssertionError):
+        control_is_fair(sweepnet_small, control)
