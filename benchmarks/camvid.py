@@ -2,8 +2,9 @@
 
 python benchmarks/camvid.py CAMVID --results docs/results/camvid.csv --runs runs/camvid
 
-Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is continued,
-so the series survives interruptions. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on val or test.
+Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is
+continued, so the series survives interruptions. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on
+val or test.
 """
 
 import argparse

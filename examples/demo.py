@@ -20,7 +20,6 @@ from sweepseg.cli.progress import bar
 from sweepseg.data.pairs import read_pair
 from sweepseg.io.masks import overlay
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.models.folder import load
 from sweepseg.tasks import TASKS
 from sweepseg.tasks.evaluation import evaluate
 
@@ -33,11 +32,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
     parser.add_argument("--steps", type=int, default=140, help="optimizer steps of each training")
     options = parser.parse_args()
-    shutil.rmtree(options.output, ignore_errors=True)
+    for name in MODELS:  # trainings of an earlier demo
+        shutil.rmtree(options.output / name, ignore_errors=True)
     dataset = sweepseg.nuclei_sample()
 
     started = time.monotonic()
-    models = {"bundled sweepnet_small": load(sweepseg.bundled_model())}
+    models = {"bundled sweepnet_small": sweepseg.load(sweepseg.bundled_model())}
     pictures = [sample.image for sample in dataset.splits["test"]]
     segmented = [sweepseg.segment(models["bundled sweepnet_small"], path) for path in pictures]
     print(f"segmented {len(pictures)} test pictures with the bundled weights in {time.monotonic() - started:.1f} s")
@@ -65,17 +65,20 @@ def main() -> None:
     overlays = {}
     for sample, result in zip(dataset.splits["test"], segmented, strict=True):
         image, target = read_pair(dataset, sample, len(models["bundled sweepnet_small"].config.mean))
-        truth = overlay(image.transpose(1, 2, 0), target.astype(np.uint8), dataset.palette, 0.5)
+        truth = overlay(as_rgb(image.transpose(1, 2, 0)), target.astype(np.uint8), dataset.palette)
         fresh = sweepseg.segment(models[f"{MODELS[0]}, {options.steps} steps"], sample.image).overlay()
-        overlays[sample.name] = [sweepseg_image(result.image), truth, result.overlay(), fresh]
+        overlays[sample.name] = [as_rgb(result.image), truth, result.overlay(), fresh]
         Image.fromarray(np.hstack(overlays[sample.name])).save(options.output / f"{Path(sample.name).name}.png")
     page = options.output / "index.html"
     page.write_text(draw_page(rows, options.output / "history.png", overlays, options.steps), encoding="utf-8")
 
-    print("\n" + "\n".join("  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths(rows), strict=True)) for row in rows))
+    print()
+    for row in rows:
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths(rows), strict=True)))
     print(f"\nlook at {page}")
-    print("the same on your own pictures: sweepseg train FOLDER --output runs/mine   (FOLDER/{images,masks}/{train,val})")
-    print("                               sweepseg predict PICTURES --model runs/mine --output masks")
+    print("the same on your own pictures, which lie in FOLDER/{images,masks}/{train,val}:")
+    print("  sweepseg train FOLDER --output runs/mine")
+    print("  sweepseg predict PICTURES --model runs/mine --output masks")
 
 
 def train(name: str, output: Path, steps: int):
@@ -142,9 +145,9 @@ table{{border-collapse:collapse}}td,th{{padding:.3rem .8rem;border-bottom:1px so
 td:first-child,th:first-child{{text-align:left}}.row{{display:grid;grid-template-columns:repeat(4,1fr);gap:.5rem}}
 img{{width:100%}}h3{{font-weight:normal;color:#666;margin:1rem 0 .2rem}}</style>
 <h1>sweepseg demo: nuclei</h1>
-<p>Every model was measured on the {len(overlays)} test pictures. The control is the same network with each sweep replaced
-by a 7 x 7 depthwise convolution of as many parameters. A demo of {steps} steps, one seed, shows that everything runs; it is
-no comparison of models.</p>
+<p>Every model was measured on the {len(overlays)} test pictures. The control is the same network with each sweep
+replaced by a 7 x 7 depthwise convolution of as many parameters. A demo of {steps} steps, one seed, shows that
+everything runs; it is no comparison of models.</p>
 <table>{table}</table>
 <p><img style="max-width:60rem" alt="loss and mIoU" src="{embed(plot.read_bytes())}"></p>
 <p>From left to right: picture, annotation, bundled weights, the model trained just now.</p>
@@ -152,7 +155,7 @@ no comparison of models.</p>
 """
 
 
-def sweepseg_image(image: np.ndarray) -> np.ndarray:
+def as_rgb(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) in [0, 1] as uint8 (H, W, 3)."""
     return np.broadcast_to(np.rint(image * 255).astype(np.uint8), (*image.shape[:2], 3))
 

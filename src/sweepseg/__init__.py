@@ -6,6 +6,16 @@
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what editors and type checkers see of the names below
+    from .data import nuclei_sample, open_dataset
+    from .inference.predict import predict
+    from .inference.segment import segment
+    from .models import MODELS
+    from .models.folder import bundled_model, load, save_model
+    from .training.fit import train
+    from .training.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -22,7 +32,18 @@ _PLACES = {
     "MODELS": "models",
 }
 
-__all__ = [*_PLACES]
+__all__ = [
+    "MODELS",
+    "Settings",
+    "bundled_model",
+    "load",
+    "nuclei_sample",
+    "open_dataset",
+    "predict",
+    "save_model",
+    "segment",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -57,10 +57,10 @@ class Interrupted(SweepsegError):
 
 
 def printable(value: object) -> str:
-    """``value`` as one harmless line: control characters, newlines and undecodable bytes are escaped.
+    r"""``value`` as one harmless line: control characters, newlines and undecodable bytes are escaped.
 
     >>> printable("a" + chr(10) + "b")
-    'a\\\\nb'
+    'a\\nb'
     """
     text = str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

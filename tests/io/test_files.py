@@ -19,7 +19,6 @@ from sweepseg.io.files import (
     find_images,
     open_regular,
     remove_stale_temporaries,
-    same_output_names,
 )
 
 from .corpus import RGB, encoded
@@ -102,11 +101,6 @@ def test_47_deep_trees_are_walked_to_the_end_and_end(tmp_path):
     subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # pytest's own clean-up would recurse
     assert str(found[0].relative) == "d/a.png"
     assert len(str(found[1].path)) > 4096 and len(found) == 2  # reading the folder that is too deep will say so
-
-
-def test_53_inputs_that_would_share_an_output():
-    found = [Found(Path(name), Path(name)) for name in ("a/1.png", "a/1.jpg", "b/1.png", "a/1.x.png")]
-    assert same_output_names(found) == [found[:2]]
 
 
 # Opening

@@ -56,10 +56,11 @@ def test_half_precision_weights_take_half_the_space_and_load_as_float32(tmp_path
         path.stat().st_size for path in map(Path, (tmp_path / n / "model.safetensors" for n in ("float", "half")))
     )
     assert half < 0.52 * full
+    weights = dict(before.network.named_parameters())
     for name, value in tensors(load(tmp_path / "half").network).items():
         want = tensors(before.network)[name]
         assert value.dtype == want.dtype
-        assert torch.equal(value, want.half().float() if want.is_floating_point() else want)
+        assert torch.equal(value, want.half().float() if name in weights else want)  # statistics stay as they are
 
 
 def test_bundled_model_loads():

@@ -3,15 +3,15 @@
 Every function returns the exit code; its docstring is the help text.
 """
 
-import json
-import logging
-import sys
-from typing import Literal
+from typing import Any, Literal
+
+from .terminal import print_json, print_table, say
 
 
 def check(
     data: str,
     task: Literal["binary", "multiclass", "multilabel"] | None = None,
+    json: bool = False,
     quiet: bool = False,
 ) -> int:
     """List every problem of a data set before training does.
@@ -19,18 +19,21 @@ def check(
     Args:
         data: Folder of the data set, or "nuclei" for the sample that comes with sweepseg.
         task: What the masks mean; by default the data set tells.
+        json: Print the problems as JSON.
         quiet: Print the problems alone.
     """
     from ..data import nuclei_sample, open_dataset
     from ..data.check import check as check_dataset
-
-    dataset = nuclei_sample() if data == "nuclei" else open_dataset(data, task=task)
+    from ..errors import printable
     from .progress import tracker
 
+    dataset = nuclei_sample() if data == "nuclei" else open_dataset(data, task=task)
     report = check_dataset(dataset, progress=tracker("checking", quiet=quiet))
-    if quiet:
+    if json:
+        print_json([{"path": str(p.path), "reason": p.reason, "severity": p.severity} for p in report.problems])
+    elif quiet:
         for problem in (*report.errors, *report.warnings):
-            print(f"{problem.severity}: {problem.path}: {problem.reason}")
+            print(printable(f"{problem.severity}: {problem.path}: {problem.reason}"))
     else:
         print(report)
     return 2 if report.errors else 0
@@ -51,7 +54,7 @@ def val(
         data: Folder of the data set, or "nuclei".
         model: Model folder; by default the nuclei model that comes with sweepseg.
         split: train, val or test.
-        hold_out: Measure on the training pictures whose names start with this, as `train --hold_out` leaves them out.
+        hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.
         boundary: Measure the boundary F1 too.
         json: Print the scores as JSON.
         quiet: No progress bar.
@@ -78,9 +81,9 @@ def val(
         segmenter, dataset, split, task, in_channels=len(config.mean), boundary=boundary, progress=progress
     )
     if json:
-        _print_json({name: score.tolist() for name, score in scores.items()} | {"classes": config.classes})
+        print_json({name: score.tolist() for name, score in scores.items()} | {"classes": config.classes})
         return 0
-    _print_table(table(scores, config.classes))
+    print_table(table(scores, config.classes))
     print(f"global accuracy {100 * scores['global_accuracy'].item():.1f}")
     return 0
 
@@ -93,6 +96,7 @@ def predict(
     probs: bool = False,
     skip_existing: bool = False,
     memory: str = "4GB",
+    json: bool = False,
     quiet: bool = False,
 ) -> int:
     """Segment an image, or every image of a folder.
@@ -105,8 +109,10 @@ def predict(
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
         skip_existing: Leave out images whose mask is there already.
         memory: How much memory to use, such as 500MB; larger images are refused, one line each.
+        json: Print the summary as JSON.
         quiet: No progress bar and no summary; bad inputs are still named.
     """
+    from ..errors import printable
     from ..inference.memory import max_pixels
     from ..inference.predict import predict as predict_files
     from ..models.folder import bundled_model, load
@@ -122,16 +128,19 @@ def predict(
         probs=probs,
         skip_existing=skip_existing,
         max_pixels=max_pixels(segmenter, parse_bytes(memory)),
-        say=_say,
+        say=say,
         progress=tracker("segmenting", quiet=quiet),
     )
-    if not quiet:
+    if json:
+        print_json({name: len(getattr(result, name)) for name in ("done", "skipped", "failed")} | {"output": output})
+    elif not quiet:
         skipped = f", {len(result.skipped)} were there already" if result.skipped else ""
-        print(f"{len(result.done)} segmented{skipped}, {len(result.failed)} failed; masks are in {output}")
+        where = printable(output)
+        print(f"{len(result.done)} segmented{skipped}, {len(result.failed)} failed; masks are in {where}")
     return result.exit_code
 
 
-def list(json: bool = False) -> int:  # noqa: A001 - the verb users expect
+def list(json: bool = False) -> int:
     """List models, cells, scan orders, losses and tasks.
 
     Args:
@@ -143,14 +152,20 @@ def list(json: bool = False) -> int:  # noqa: A001 - the verb users expect
     from ..orders import ORDERS
     from ..tasks import TASKS
 
-    names = {"models": MODELS, "cells": CELLS, "orders": ORDERS, "losses": LOSSES, "tasks": TASKS}
+    names: dict[str, dict[str, Any]] = {
+        "models": MODELS,
+        "cells": CELLS,
+        "orders": ORDERS,
+        "losses": LOSSES,
+        "tasks": TASKS,
+    }
     if json:
-        _print_json({kind: [*table] for kind, table in names.items()} | {"controls": CONTROLS})
+        print_json({kind: [*table] for kind, table in names.items()} | {"controls": CONTROLS})
         return 0
     for kind, table in names.items():
         print(f"{kind}:")
         for name, value in table.items():
-            print(f"  {name:24} {_summary(value)}")
+            print(f"  {name:24} {_summary(value)}".rstrip())
     return 0
 
 
@@ -163,19 +178,22 @@ def info(model: str | None = None, json: bool = False) -> int:
     """
     from dataclasses import asdict
 
+    from torch import nn
+
     from ..layers.blocks import count_parameters
     from ..models import MODELS
     from ..models.folder import bundled_model, load
 
+    network: nn.Module
+    facts: dict[str, Any]
     if model in MODELS:
-        network = MODELS[model](num_classes=2)
-        facts: dict = {"builder": model, "summary": _summary(MODELS[model])}
+        network, facts = MODELS[model](num_classes=2), {"builder": model, "summary": _summary(MODELS[model])}
     else:
         segmenter = load(model or bundled_model())
         network, facts = segmenter.network, asdict(segmenter.config)
     facts |= {"parameters": count_parameters(network), "streamable": getattr(network, "streamable", False)}
     if json:
-        _print_json(facts)
+        print_json(facts)
         return 0
     for name, value in facts.items():
         print(f"{name:12} {value}")
@@ -186,33 +204,10 @@ def doctor() -> int:
     """Say what this machine and installation can do, and what to mend."""
     from .doctor import findings
 
-    lines = findings()
-    for line in lines:
-        print(line)
+    print("\n".join(findings()))
     return 0
 
 
 def _summary(value: object) -> str:
-    documented = value if callable(value) else None
-    return ((documented.__doc__ or "").strip().splitlines() or [""])[0] if documented else ""
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value))
-
-
-def _print_table(rows) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
-
-
-logging.getLogger("sweepseg").addHandler(logging.StreamHandler())
+    """The first line of a docstring; values that are no functions or classes have none of their own."""
+    return (value.__doc__ or "").strip().partition("\n")[0] if callable(value) else ""

@@ -1,5 +1,6 @@
 """What `sweepseg doctor` says."""
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -16,7 +17,9 @@ def findings() -> list[str]:
         f"sweepseg {version('sweepseg')}, Python {platform.python_version()}, torch {torch.__version__}",
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"{torch.backends.cpu.get_cpu_capability()}",
-        f"GPU: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "GPU: none, everything runs on the CPU",
+        f"GPU: {torch.cuda.get_device_name()}"
+        if torch.cuda.is_available()
+        else "GPU: none, everything runs on the CPU",
         "kernels: the reference path, plain torch (no compiled kernels in this version)",
         _torchvision(),
     ]
@@ -30,7 +33,7 @@ def _torchvision() -> str:
     if importlib.util.find_spec("torchvision") is None:
         return "torchvision: not installed, and not needed"
     try:
-        import torchvision
+        torchvision = importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         return (
             f"torchvision: broken beside this torch ({error}), which also breaks lightning and torchmetrics; "

@@ -7,14 +7,15 @@ in the docstring's "Args" are the option. Parameters without a default are posit
 import difflib
 import inspect
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionYesNo, ArgumentParser
 
+from ..errors import UsageError
 from ..training.settings import Settings
 from . import commands
 from .training import train
@@ -32,26 +33,17 @@ SETTINGS = {train: Settings}  # verbs whose options are the fields of a class to
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose errors are one line, with the option that was probably meant."""
+    """An argument parser that raises its errors."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Leave with exit code 2."""
-        names = [parameter.name for function in VERBS.values() for parameter, _ in _options(function)]
-        wrong = [word.replace("-", "_") for pair in re.findall(r"'(\w+)'|--([\w-]+)", message) for word in pair if word]
-        close = [match for word in wrong if word not in names for match in difflib.get_close_matches(word, names, 1)]
-        hint = f"; did you mean {_hyphened(close[0])}?" if close else ""
-        sys.exit(_print_error(f"{' '.join(message.split())}{hint}"))
-
-
-def _print_error(message: str) -> int:
-    print(f"sweepseg: {message}", file=sys.stderr)
-    return 2
+        """Raise `UsageError`."""
+        raise UsageError(" ".join(message.split()))
 
 
 def build() -> ArgumentParser:
     """The parser of the whole command line."""
     description = "Image segmentation with recurrent layers that sweep over the picture."
-    parser = Parser(prog="sweepseg", description=description, version=version("sweepseg"))
+    parser = Parser(prog="sweepseg", description=description, version=version("sweepseg"), allow_abbrev=False)
     verbs = parser.add_subcommands(title="verbs", metavar="VERB")
     for name, function in VERBS.items():
         summary = parse_docstring(function.__doc__ or "").short_description or ""
@@ -64,12 +56,57 @@ def build() -> ArgumentParser:
 
 
 def parse(arguments: Sequence[str]) -> tuple[Callable[..., int], dict]:
-    """The function of the verb and its keyword arguments; leaves with code 2 and one line where they make no sense."""
-    values = build().parse_args([*arguments])
+    """The function of the verb and its keyword arguments.
+
+    Raises:
+        UsageError: They make no sense; the message is one line and names the option that was probably meant.
+    """
+    try:
+        values = build().parse_args([*arguments])
+    except UsageError as error:
+        verb = arguments[0] if arguments and arguments[0] in VERBS else None
+        raise UsageError(_in_our_words(str(error), verb)) from None
     verb = values["subcommand"]
     chosen = values[verb].as_dict()
     chosen.pop("config", None)
     return VERBS[verb], chosen
+
+
+def _in_our_words(message: str, verb: str | None) -> str:
+    """What jsonargparse says, with names as they are typed and the one that was probably meant."""
+    if verb is None:
+        wrong = re.search(r"invalid choice: '(.*?)'|unrecognized arguments: (\S+)", message)
+        given = wrong[1] or wrong[2] if wrong else ""
+        hint = _meant(given, VERBS) or f"; the verbs are {', '.join(VERBS)}"
+        return f"{given!r} is no verb{hint}" if given else f"no verb was given{hint}"
+    kinds = {parameter.name: parameter.annotation for parameter, _ in _options(VERBS[verb])}
+    if wrong := re.match(r'Parser key "(\w+)": .*?(?:Got|Given) value: (.*)', message):
+        return f"{wrong[1]} is {wrong[2]!r}; give {_wanted(kinds[wrong[1]])}"
+    if wrong := re.search(r"does not accept option '(.*)'", message):
+        return f"{verb} does not take {wrong[1]!r}{_meant(wrong[1], kinds)}"
+    if wrong := re.match(r"unrecognized arguments: (\S+)", message):
+        flags = [f"--{_hyphened(name)}" for name in ("config", "help", *kinds)]
+        return f"{verb} does not take {wrong[1]!r}{_meant(wrong[1].partition('=')[0], flags)}"
+    if wrong := re.match(rf"the following arguments are required: {verb}\.(\w+)", message):
+        return f"{wrong[1]} is missing; see sweepseg {verb} --help"
+    return message
+
+
+def _meant(word: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, [*names], 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+
+
+def _wanted(kind: Any) -> str:
+    """What an option takes, in words."""
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"[{', '.join(map(_wanted, get_args(kind)))}]"
+    return _KINDS.get(kind) or " or ".join(map(_wanted, get_args(kind)))
 
 
 def _options(function: Callable) -> Iterator[tuple[inspect.Parameter, str]]:

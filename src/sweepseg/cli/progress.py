@@ -1,7 +1,7 @@
 """Progress bars on the terminal; nothing is drawn for what is over within two seconds, nor with --quiet."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -9,23 +9,32 @@ Item = TypeVar("Item")
 PATIENCE = 2.0  # seconds
 
 
-def tracker(description: str, *, quiet: bool) -> Callable[[Sequence[Item]], Iterable[Item]]:
-    """A function that hands on the items of a sequence and draws a bar with the time left."""
+def tracker(description: str, *, quiet: bool) -> Callable[[Iterable[Item]], Iterable[Item]]:
+    """A function that hands on items and draws a bar with the time left."""
     return iter if quiet else lambda items: _track(items, description)
 
 
-def _track(items: Sequence[Item], description: str) -> Iterator[Item]:
+def _track(items: Iterable[Item], description: str) -> Iterator[Item]:
+    items = [*items]
     with bar() as update:
         for done, item in enumerate(items):
             update(description, done, len(items))
             yield item
+        update(description, len(items), len(items))
 
 
 @contextmanager
 def bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar that appears after two seconds; yields ``update(description, done, total)``."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

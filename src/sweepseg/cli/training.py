@@ -13,8 +13,8 @@ def train(quiet: bool = False, **values) -> int:
     from ..training.fit import Progress
     from ..training.fit import train as train_model
     from ..training.settings import Settings
-    from .commands import _say
     from .progress import bar
+    from .terminal import say
 
     settings = Settings(**values)
     with bar() as update:
@@ -24,7 +24,7 @@ def train(quiet: bool = False, **values) -> int:
             if not quiet:
                 update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
 
-        trained = train_model(settings, listen=listen, say=_say)
+        trained = train_model(settings, listen=listen, say=say)
     if not quiet:
         last = trained.history[-1]
         iou = f", val mIoU {100 * last['val_mean_iou']:.1f}" if "val_mean_iou" in last else ""

@@ -8,7 +8,7 @@ import torch
 
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import overlay, write_mask
-from ..models.segmenter import Segmenter
+from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS
 
 
@@ -19,33 +19,45 @@ class Segmentation:
     Attributes:
         mask: Class indices, uint8 (H, W); for multilabel 0 or 1 for each class, (K, H, W).
         probabilities: float32 (K, H, W) in [0, 1]; for binary that of the object, (1, H, W).
-        classes: Names of the classes.
-        palette: Colours (red, green, blue) of the classes, 0 to 255.
         image: The image as it was segmented, float32 (H, W, C) in [0, 1].
+        config: The model's; it names the classes and their colours.
     """
 
     mask: np.ndarray
     probabilities: np.ndarray
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
     image: np.ndarray
+    config: ModelConfig
 
     def overlay(self, alpha: float = 0.5) -> np.ndarray:
-        """The image with its classes painted over it, uint8 (H, W, 3).
+        """The image with its classes painted over it, uint8 (H, W, 3); of images that are no RGB the first channel.
 
         Args:
             alpha: Strength of the colours, 0 to 1.
         """
-        shown = np.rint(self.image * 255).astype(np.uint8)
+        shown = np.rint((self.image if self.image.shape[2] == 3 else self.image[..., :1]) * 255).astype(np.uint8)
         if self.mask.ndim == 2:
-            return overlay(shown, self.mask, self.palette, alpha)
-        for mask, color in zip(self.mask, self.palette, strict=True):
+            return overlay(shown, self.mask, self.config.palette, alpha)
+        for mask, color in zip(self.mask, self.config.palette, strict=True):
             shown = overlay(shown, mask, ((0, 0, 0), color), alpha)
         return shown
 
     def save(self, path: str | Path) -> None:
-        """Write the mask as an index PNG whose palette shows the classes' colours."""
-        write_mask(Path(path), self.mask, self.palette)
+        """Write the mask as an index PNG whose palette shows the classes' colours.
+
+        Args:
+            path: The file; for multilabel a folder, which gets `<class>.png` for each class.
+        """
+        path = Path(path)
+        if self.mask.ndim == 2:
+            write_mask(path, self.mask, self.config.palette)
+            return
+        for file, mask in zip(mask_files(path, self.config), self.mask, strict=True):
+            write_mask(file, mask, ((0, 0, 0), (255, 255, 255)))
+
+
+def mask_files(path: Path, config: ModelConfig) -> list[Path]:
+    """The files that `Segmentation.save` writes."""
+    return [path / f"{name}.png" for name in config.classes] if config.task == "multilabel" else [path]
 
 
 def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
@@ -53,12 +65,12 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
 
     Args:
         model: What `sweepseg.load` returned.
-        image: A file, or an array (H, W) or (H, W, C): uint8, uint16, or float in the model's input range. Grey images
-            are repeated to colour and colour ones turned grey where the model wants it.
+        image: A file, or an array (H, W) or (H, W, C): uint8, uint16, or float in the model's input range, which is
+            [0, 1] unless its config says otherwise. Grey becomes RGB and RGB grey where the model wants it.
 
     Raises:
         InputError: The file cannot be read.
-        ValueError: The array does not suit the model.
+        ValueError: The image does not suit the model, or makes it return something that is not finite.
 
     >>> import sweepseg
     >>> model = sweepseg.load(sweepseg.bundled_model())
@@ -67,12 +79,12 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
     """
     pixels = read_image(Path(image)) if isinstance(image, str | Path) else np.asarray(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or not pixels.size:
+        raise ValueError(f"got an image of shape {pixels.shape}; give (H, W) or (H, W, C), none of them 0")
     unit = fit_channels(to_unit(pixels, model.config.input_range), len(model.config.mean))
     batch = torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]
     task = TASKS[model.config.task](len(model.config.classes))
     with torch.inference_mode():
         logits = model(batch.to(model.mean.device, memory_format=torch.channels_last))
         mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
-    return Segmentation(
-        mask.cpu().numpy(), probabilities.cpu().numpy(), model.config.classes, model.config.palette, unit
-    )
+    return Segmentation(mask.cpu().numpy(), probabilities.cpu().numpy(), unit, model.config)

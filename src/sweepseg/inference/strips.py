@@ -4,6 +4,8 @@ Every stage runs as far down as its inputs reach: a local stage holds back the r
 sweep carries its state. Border rules act at the true borders of the picture only.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,9 +46,12 @@ class StripRunner:
 
     def __init__(self, model: StagedModel):
         if not model.streamable:
-            raise ValueError(f"{type(model).__name__} has sweeps that need the whole picture; build it with causal=True")
+            raise ValueError(
+                f"{type(model).__name__} has sweeps that need the whole picture; build it with causal=True"
+            )
         self.model = model
-        self.maps = {"image": _Rows()} | {name: _Rows() for name in model.stages}
+        self.stages = cast(dict[str, Local | Swept], dict(model.stages))
+        self.maps = {"image": _Rows()} | {name: _Rows() for name in self.stages}
         self.states: dict[str, object] = {}
         self.height = 0
         self.width: int | None = None
@@ -79,14 +84,12 @@ class StripRunner:
         return self._advance(complete=True)
 
     def _advance(self, *, complete: bool) -> Tensor | None:
-        logits = None
-        for name, stage in self.model.stages.items():
-            logits = self._run(name, stage, complete)
+        logits = [self._run(name, stage, complete) for name, stage in self.stages.items()][-1]
         for name, rows in self.maps.items():
             rows.drop_before(self._needed_from(name))
         if logits is None:
             return None
-        first = self.maps[name].end - logits.shape[2]
+        first = [*self.maps.values()][-1].end - logits.shape[2]
         return logits[:, :, : self.height - first, : self.width]
 
     def _run(self, name: str, stage: Local | Swept, complete: bool) -> Tensor | None:
@@ -111,7 +114,7 @@ class StripRunner:
 
     def _needed_from(self, name: str) -> int:
         """The first row of a map that some stage will still read."""
-        users = [(user, stage) for user, stage in self.model.stages.items() if name in stage.inputs]
+        users = [(user, stage) for user, stage in self.stages.items() if name in stage.inputs]
         return min((_first_input_row(stage, self.maps[user].end) for user, stage in users), default=self.maps[name].end)
 
 

@@ -1,6 +1,6 @@
 """Reading images and masks, writing results; nothing is silently narrowed or half written."""
 
-from .files import Found, atomic_write, find_images, remove_stale_temporaries, same_output_names
+from .files import Found, atomic_write, find_images, remove_stale_temporaries
 from .images import MAX_PIXELS, fit_channels, read_image, to_unit, write_image
 from .masks import overlay, read_mask, write_mask
 from .model_folder import read_model_folder, write_model_folder
@@ -16,7 +16,6 @@ __all__ = [
     "read_mask",
     "read_model_folder",
     "remove_stale_temporaries",
-    "same_output_names",
     "to_unit",
     "write_image",
     "write_mask",

@@ -7,8 +7,8 @@ import os
 import platform
 import secrets
 import stat
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -85,19 +85,6 @@ def _below(root: Path, follow_links: bool) -> Iterator[Path]:
                 pending.appendleft(path)
             else:
                 pending.append(path)
-
-
-def same_output_names(found: Iterable[Found]) -> list[list[Found]]:
-    """The groups of inputs whose outputs would have one name, because only their suffixes differ.
-
-    >>> a, b, c = (Found(Path(name), Path(name)) for name in ("x/1.png", "x/1.jpg", "y/1.png"))
-    >>> same_output_names([a, b, c]) == [[a, b]]
-    True
-    """
-    groups = defaultdict(list)
-    for one in found:
-        groups[one.relative.with_suffix("")].append(one)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

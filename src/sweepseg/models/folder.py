@@ -4,10 +4,11 @@ import inspect
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, printable
 from ..io.model_folder import FORMAT, read_model_folder, write_model_folder
 from . import MODELS
 from .segmenter import ModelConfig, Segmenter
@@ -23,11 +24,16 @@ def build(config: ModelConfig) -> Segmenter:
         raise ModelFileError(f"unknown model {config.builder!r}; this version has {', '.join(MODELS)}")
     builder = MODELS[config.builder]
     try:
-        inspect.signature(builder).bind(**config.arguments)
+        bound = inspect.signature(builder).bind(**config.arguments)
+        for name, value in bound.arguments.items():
+            wanted = bound.signature.parameters[name].annotation
+            if wanted in (bool, int, str) and type(value) is not wanted:
+                raise TypeError(f"{name} is {value!r}, not {wanted.__name__}")
         network = builder(**config.arguments)
-    except (TypeError, ValueError) as error:
-        raise ModelFileError(f"model {config.builder} does not take the arguments {config.arguments}: {error}") from None
-    return Segmenter(network.to(memory_format=torch.channels_last), config)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch refuses impossible sizes with any of these
+        arguments = ", ".join(f"{name}={value!r}" for name, value in config.arguments.items())
+        raise ModelFileError(f"model {config.builder} does not take {arguments}: {printable(error)}") from None
+    return Segmenter(network.to(memory_format=torch.channels_last), config)  # type: ignore[call-overload] # not in its stubs
 
 
 def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> None:
@@ -36,12 +42,11 @@ def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> N
     Args:
         folder: Where to; made if missing.
         model: The model.
-        half: Store weights as float16, half the size; they are loaded as float32.
+        half: Store weights as float16, half the size; they are loaded as float32. Statistics of batch norm, which
+            outgrow float16, stay float32.
     """
-    tensors = {
-        name: value.half() if half and value.is_floating_point() else value
-        for name, value in model.network.state_dict().items()
-    }
+    weights = {name for name, _ in model.network.named_parameters()} if half else set()
+    tensors = {name: value.half() if name in weights else value for name, value in model.network.state_dict().items()}
     config = json.loads(json.dumps({"format": FORMAT, **asdict(model.config)}))  # tuples become lists
     write_model_folder(Path(folder), tensors, config)
 
@@ -56,20 +61,65 @@ def load(folder: str | Path) -> Segmenter:
     ('background', 'nucleus')
     """
     values, tensors = read_model_folder(Path(folder))
-    values = {key: _tupled(value) for key, value in values.items() if key != "format"}
-    model = build(ModelConfig(**values))
+    config = ModelConfig(**{key: _tupled(value) for key, value in values.items() if key != "format"})
+    try:
+        _check_classes(config)
+        with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
+            _check_weights(build(config), tensors)
+        model = build(config).eval()
+        model.network.load_state_dict(tensors)
+        _check_channels(model)
+    except ModelFileError as error:
+        raise ModelFileError(f"{printable(folder)}: {error}") from None
+    return model
+
+
+def _check_classes(config: ModelConfig) -> None:
+    """Refuse a number of classes that the task does not have, and names that would mix up masks or lead elsewhere."""
+    count = len(config.classes)
+    if (config.task == "binary" and count != 2) or (config.task == "multiclass" and not 2 <= count <= 255):
+        raise ModelFileError(
+            f"{count} classes for task {config.task}, which takes 2{' to 255' * (config.task != 'binary')}"
+        )
+    if len(set(config.classes)) < count:
+        raise ModelFileError(f"two classes have one name: {', '.join(config.classes)}")
+    if config.task == "multilabel":
+        for name in config.classes:
+            if "/" in name or "\\" in name:
+                raise ModelFileError(f"the class name {name!r} cannot be the name of a mask file")
+
+
+def _check_weights(model: Segmenter, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse tensors that are not those of the network."""
     wanted = model.network.state_dict()
-    if wanted.keys() != tensors.keys():
-        missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
-        raise ModelFileError(f"{folder}: the weights do not fit the config; missing {missing[:3]}, unknown {extra[:3]}")
+    missing, unknown = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or unknown:
+        raise ModelFileError(f"the weights do not fit the config; missing: {_some(missing)}; unknown: {_some(unknown)}")
     for name, value in wanted.items():
-        if value.shape != tensors[name].shape or value.is_floating_point() != tensors[name].is_floating_point():
+        given = tensors[name]
+        if value.shape != given.shape or value.is_floating_point() != given.is_floating_point():
             raise ModelFileError(
-                f"{folder}: {name} is {tensors[name].dtype} {tuple(tensors[name].shape)}, "
-                f"the config wants {value.dtype} {tuple(value.shape)}"
+                f"{name} is {given.dtype} {tuple(given.shape)}, the config wants {value.dtype} {tuple(value.shape)}"
             )
-    model.network.load_state_dict(tensors)
-    return model.eval()
+        if name.endswith("running_var") and (given < 0).any():
+            raise ModelFileError(f"{name} holds a negative variance")
+
+
+def _check_channels(model: Segmenter) -> None:
+    """Refuse a network that does not suit its task, its classes and the channels of its images."""
+    config = model.config
+    try:
+        with torch.inference_mode():
+            logits = model(torch.zeros(1, len(config.mean), 16, 16)).shape[1]
+    except ValueError as error:
+        raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
+    wanted = 1 if config.task == "binary" else len(config.classes)
+    if logits != wanted:
+        raise ModelFileError(f"the network gives {logits} logits a pixel; {len(config.classes)} classes want {wanted}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3) or "none"
 
 
 def bundled_model() -> Path:
@@ -80,6 +130,6 @@ def bundled_model() -> Path:
     return installed if installed.is_dir() else checkout
 
 
-def _tupled(value: object) -> object:
+def _tupled(value: Any) -> Any:
     """JSON's lists as the tuples of `ModelConfig`."""
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..data.dataset import Task
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -18,12 +20,12 @@ class ModelConfig:
         palette: K colours (red, green, blue), 0 to 255.
         mean: Mean of each input channel, in units of the input range.
         std: Standard deviation of each input channel.
-        input_range: Smallest and largest value of float images, which are scaled from it to [0, 1]; None for [0, 1].
+        input_range: The values of images that become 0 and 1; None for the whole range of integers, [0, 1] for floats.
     """
 
     builder: str
     arguments: dict = field(default_factory=dict)
-    task: str
+    task: Task
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     mean: tuple[float, ...]

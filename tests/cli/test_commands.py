@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pytest
+from inference.models import model
+from PIL import Image
+
+from sweepseg.cli import run
+from sweepseg.models import MODELS
+from sweepseg.models.folder import save_model
+
+
+def save(path, array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A data set of two pictures whose masks hold the first two of the three classes of `saved`."""
+    for split in ("train", "test"):
+        save(tmp_path / "data" / "images" / split / "a.png", np.full((20, 30, 3), 90))
+        save(tmp_path / "data" / "masks" / split / "a.png", np.arange(30) // 15 + np.zeros((20, 1)))
+    (tmp_path / "data" / "classes.txt").write_text("class0\nclass1\nclass2\n")
+    return str(tmp_path / "data")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_model(tmp_path / "model", model("multiclass", 3))
+    return str(tmp_path / "model")
+
+
+def test_check_lists_every_problem_and_ends_with_2(dataset, tmp_path, capsys):
+    save(tmp_path / "data" / "masks" / "train" / "a.png", np.full((20, 31), 1))
+    save(tmp_path / "data" / "masks" / "test" / "a.png", np.full((20, 30), 7))
+    assert run(["check", dataset]) == 2
+    assert "train: 1 images" in capsys.readouterr().out
+    assert run(["check", dataset, "--quiet"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2 and all(line.startswith(("error: ", "warning: ")) for line in lines)
+    assert run(["check", dataset, "--json"]) == 2
+    problems = json.loads(capsys.readouterr().out)
+    assert len(problems) == len(lines) and {"path", "reason", "severity"} == problems[0].keys()
+
+
+def test_check_of_a_sound_data_set_ends_with_0(dataset):
+    assert run(["check", dataset, "--quiet"]) == 0
+
+
+def test_val_measures_as_numpy_does(dataset, saved, tmp_path, capsys):
+    assert (
+        run(["predict", f"{dataset}/images/test", "--model", saved, "--output", str(tmp_path / "out"), "--quiet"]) == 0
+    )
+    mask, truth = (np.asarray(Image.open(tmp_path / name)) for name in ("out/a.png", "data/masks/test/a.png"))
+    capsys.readouterr()
+    assert run(["val", dataset, "--model", saved, "--split", "test", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["global_accuracy"] == pytest.approx((mask == truth).mean())
+    for c, iou in enumerate(scores["iou"]):
+        either = ((mask == c) | (truth == c)).sum()
+        assert iou == (pytest.approx(((mask == c) & (truth == c)).sum() / either) if either else None)
+    assert scores["class_accuracy"][2] is None  # JSON has no NaN
+
+
+def test_val_prints_a_table(dataset, saved, capsys):
+    assert run(["val", dataset, "--model", saved, "--split", "test", "--no-boundary"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("class0", "class1", "class2", "mean", "global accuracy"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--split", "val"], "has no pictures with masks in val; it has train, test"),
+        (["--split", "nonsense"], "no pictures with masks in nonsense"),
+        (["--hold-out", "zzz"], "start with 'zzz'"),
+    ],
+)
+def test_val_refuses_what_cannot_be_measured(dataset, saved, capsys, options, words):
+    assert run(["val", dataset, "--model", saved, *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_val_refuses_a_data_set_of_other_classes(dataset, tmp_path, capsys):
+    save_model(tmp_path / "other", model("multiclass", 2))
+    assert run(["val", dataset, "--model", str(tmp_path / "other"), "--split", "test"]) == 2
+    assert "the model knows class0, class1, the data set has class0, class1, class2" in capsys.readouterr().err
+
+
+def test_predict_with_the_bundled_model_writes_what_is_asked_for(dataset, tmp_path, capsys):
+    words = ["predict", f"{dataset}/images", "--output", str(tmp_path / "out"), "--overlay", "--probs", "--json"]
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "done": 2,
+        "skipped": 0,
+        "failed": 0,
+        "output": str(tmp_path / "out"),
+    }
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"report.jsonl"} | {
+        f"{split}/a{suffix}" for split in ("train", "test") for suffix in (".png", ".overlay.png", ".probs.npz")
+    }
+    assert run([*words[:-1], "--skip-existing"]) == 0
+    assert capsys.readouterr().out.startswith("0 segmented, 2 were there already, 0 failed; ")
+
+
+def test_predict_refuses_images_that_do_not_fit_into_the_memory(tmp_path, capsys):
+    save(tmp_path / "in" / "large.png", np.zeros((2000, 2000)))
+    save(tmp_path / "in" / "small.png", np.zeros((20, 20)))
+    words = ["predict", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--quiet", "--memory"]
+    assert run([*words, "500MB"]) == 3
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "large.png: 2000x2000 pixels are too many" in err
+    assert run([*words, "100MB"]) == 2
+    assert "100 MB are too little" in capsys.readouterr().err
+    assert run([*words, "lots"]) == 2
+    assert "'lots' is not an amount of memory" in capsys.readouterr().err
+
+
+def test_list_names_every_model(capsys):
+    assert run(["list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name}" in out for name in MODELS)
+    assert run(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["models"] == [*MODELS]
+    assert {"cells", "orders", "losses", "tasks", "controls"} <= listed.keys()
+
+
+@pytest.mark.parametrize("name", ["sweepnet_small", None])
+def test_info_counts_parameters(name, saved, capsys):
+    assert run(["info", "--model", name or saved, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    network = MODELS["sweepnet_small"](num_classes=2 if name else 3)
+    assert facts["parameters"] == sum(p.numel() for p in network.parameters())
+    assert facts["streamable"] is False
+    assert run(["info", "--model", name or saved]) == 0
+    assert str(facts["parameters"]) in capsys.readouterr().out
+
+
+def test_doctor_answers(capsys):
+    assert run(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out

@@ -1,0 +1,55 @@
+import importlib
+import importlib.util
+import platform
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sweepseg.cli.doctor import findings
+
+
+def with_torchvision(monkeypatch, outcome) -> str:
+    """The line about torchvision when importing it gives this module, raises this error, or finds nothing."""
+    find, load = importlib.util.find_spec, importlib.import_module
+
+    def find_spec(name):
+        return find(name) if name != "torchvision" else outcome
+
+    def import_module(name):
+        if name != "torchvision":
+            return load(name)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    (line,) = (line for line in findings() if "torchvision" in line)
+    return line
+
+
+def test_this_machine_and_installation_are_described():
+    text = "\n".join(findings())
+    assert torch.__version__ in text and platform.python_version() in text and platform.machine() in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (None, "not installed, and not needed"),
+        (SimpleNamespace(__version__="0.99"), "0.99, works, and is not needed"),
+        (RuntimeError("operator torchvision::nms does not exist"), "nms does not exist.*pip uninstall torchvision"),
+    ],
+    ids=["absent", "sound", "broken"],
+)
+def test_torchvision_is_told_apart(monkeypatch, outcome, words):
+    assert re.search(words, with_torchvision(monkeypatch, outcome))
+
+
+def test_missing_extra_is_named_with_its_remedy(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tifffile" else find(name))
+    (line,) = (line for line in findings() if "tifffile" in line)
+    assert line.endswith('pip install "sweepseg[tiff]"')

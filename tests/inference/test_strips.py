@@ -1,0 +1,114 @@
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sweepseg.inference.strips import StripRunner
+from sweepseg.layers.stages import StagedModel
+from sweepseg.models import sweepnet_small
+
+TOLERANCE = 1e-5  # of float32 logits of the order of 1: convolutions of other heights add in another order
+
+
+def causal_model() -> StagedModel:
+    """A streamable model all of whose weights and statistics matter."""
+    torch.manual_seed(0)
+    model = sweepnet_small(3, causal=True).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    return model
+
+
+MODEL = causal_model()
+
+
+def in_strips(model: StagedModel, image: Tensor, heights: Sequence[int]) -> Tensor:
+    """The logits of an image (B, C, H, W) given in strips; the last strip is what the heights leave over."""
+    runner = StripRunner(model)
+    rest = image.shape[2] - sum(heights)
+    given = image.split([*heights, rest] if rest else [*heights], dim=2)
+    parts = [*(runner.push(rows) for rows in given), runner.finish()]
+    return torch.cat([part for part in parts if part is not None], dim=2)
+
+
+def largest_difference(model: StagedModel, image: Tensor, heights: Sequence[int]) -> float:
+    with torch.inference_mode():
+        whole = model(image)
+    strips = in_strips(model, image, heights)
+    assert strips.shape == whole.shape
+    return (strips - whole).abs().max().item()
+
+
+@st.composite
+def cuts(draw) -> tuple[int, list[int]]:
+    """The height of a picture and the heights of strips that it is cut into."""
+    height = draw(st.integers(1, 120))
+    rows = draw(st.sets(st.integers(1, max(1, height - 1)), max_size=8))
+    edges = [0, *sorted(row for row in rows if row < height), height]
+    return height, [b - a for a, b in pairwise(edges)]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(cuts(), st.integers(1, 50), st.integers(1, 2))
+def test_strips_give_the_answer_of_the_whole_picture(cut, width, batch):
+    height, heights = cut
+    image = torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(height))
+    assert largest_difference(MODEL, image, heights) <= TOLERANCE
+
+
+def test_row_by_row_gives_the_answer_of_the_whole_picture():
+    assert largest_difference(MODEL, torch.randn(1, 3, 70, 33), [1] * 70) <= TOLERANCE
+
+
+def halo_too_small(model: StagedModel) -> None:
+    model.stages["conv8"].halo -= 1
+
+
+def no_halo_of_upsampling(model: StagedModel) -> None:
+    model.stages["up4"].halo = 0
+
+
+def state_forgotten(model: StagedModel) -> None:
+    stage = model.stages["context16_0"]
+    forward = stage.forward
+    stage.forward = lambda x, state=None: (forward(x)[0], None)
+
+
+@pytest.mark.parametrize("plant", [halo_too_small, no_halo_of_upsampling, state_forgotten])
+def test_planted_fault_is_far_outside_of_the_tolerance(plant):
+    model = causal_model()
+    plant(model)
+    assert largest_difference(model, torch.randn(1, 3, 120, 33), [16] * 7) > 10 * TOLERANCE
+
+
+def test_memory_is_bounded_however_tall_the_picture_is():
+    runner = StripRunner(MODEL)
+    kept = []
+    for _ in range(12):
+        runner.push(torch.randn(1, 3, 32, 16))
+        kept.append(sum(rows.kept.numel() for rows in runner.maps.values() if rows.kept is not None))
+    assert kept[-1] <= kept[3]
+
+
+def test_model_that_needs_the_whole_picture_is_refused():
+    with pytest.raises(ValueError, match="causal=True"):
+        StripRunner(sweepnet_small(2))
+
+
+def test_rows_of_another_width_are_refused():
+    runner = StripRunner(MODEL)
+    runner.push(torch.zeros(1, 3, 4, 8))
+    with pytest.raises(ValueError, match="rows of 9 pixels after rows of 8"):
+        runner.push(torch.zeros(1, 3, 4, 9))
+
+
+def test_no_rows_give_no_logits():
+    assert StripRunner(MODEL).finish() is None

@@ -1,0 +1,72 @@
+import base64
+import io
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+from PIL import Image
+
+from sweepseg.data import nuclei_sample
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+class Page(HTMLParser):
+    """Collects the pictures, the table and whether every tag that was opened was closed."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.pictures: list[str] = []
+        self.rows: list[list[str]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.pictures.append(dict(attributes)["src"])
+        if tag == "tr":
+            self.rows.append([])
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1].append(data)
+
+
+def test_demo_segments_trains_measures_and_shows(tmp_path):
+    kept = tmp_path / "demo" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    words = [sys.executable, EXAMPLES / "demo.py", "--output", tmp_path / "demo", "--steps", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    shown = subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert f"look at {tmp_path / 'demo' / 'index.html'}" in shown
+    assert "sweepseg predict PICTURES --model" in shown
+    page = Page((tmp_path / "demo" / "index.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    tests = nuclei_sample().splits["test"]
+    assert len(page.pictures) == 1 + 4 * len(tests)  # the plot; picture, annotation and two answers
+    for source in page.pictures:
+        head, data = source.split(",")
+        assert head == "data:image/png;base64"
+        Image.open(io.BytesIO(base64.b64decode(data))).verify()
+    assert [row[0] for row in page.rows] == [
+        "model",
+        "bundled sweepnet_small",
+        "sweepnet_small, 2 steps",
+        "sweepnet_small_control, 2 steps",
+    ]
+    assert all(len(row) == 6 for row in page.rows)
+    assert {path.stem for path in (tmp_path / "demo").glob("*.png")} == {"history"} | {
+        Path(sample.name).name for sample in tests
+    }
+    assert (tmp_path / "demo" / "sweepnet_small" / "model.safetensors").exists()
+    assert kept.read_text() == "mine"
