@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sweepseg.cells import MinGRU
 from sweepseg.layers.sweep import Sweep
-from sweepseg.orders import ORDERS, Order, backward, columns, diagonal, patches, reroll, rows, snake, unroll
+from sweepseg.orders import ORDERS, Order, backward, columns, diagonal, hilbert, patches, reroll, rows, snake, unroll
 
 ALL = [*ORDERS.values(), patches(2, 3), patches(1, 2)]
 EVERY = [*ALL, *map(backward, ALL)]
@@ -49,6 +49,7 @@ PATHS = {  # over the pixels 0 to 11 of 3 rows of 4, by hand
     "raster": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
     "snake": [0, 1, 2, 3, 7, 6, 5, 4, 8, 9, 10, 11],
     "diagonal": [0, 1, 4, 2, 5, 8, 3, 6, 9, 7, 10, 11],
+    "hilbert": [0, 1, 5, 4, 8, 9, 10, 11, 7, 6, 2, 3],
     "patches(2, 3)": [0, 1, 2, 4, 5, 6, 3, 7, 8, 9, 10, 11],
     "patches(1, 2)": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
 }
@@ -57,6 +58,29 @@ PATHS = {  # over the pixels 0 to 11 of 3 rows of 4, by hand
 @pytest.mark.parametrize("order", ALL, ids=lambda order: order.name)
 def test_path_by_hand(order):
     assert unroll(numbered(3, 4), order)[0, ..., 0].tolist() == PATHS[order.name]
+
+
+def turtle(level):
+    """Hilbert's curve over 2**level x 2**level pixels as (row, column), drawn by Lindenmayer's rules."""
+    rules = {"L": "+RF-LFL-FR+", "R": "-LF+RFR+FL-"}  # F: a step; + and -: a turn
+    text = "L"
+    for _ in range(level):
+        text = "".join(rules.get(letter, letter) for letter in text)
+    row, column, down, right = 0, 0, 0, 1
+    yield row, column
+    for letter in text:
+        if letter == "F":
+            row, column = row + down, column + right
+            yield row, column
+        elif letter in "+-":
+            down, right = (right, -down) if letter == "+" else (-right, down)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (4, 4), (16, 16), (5, 7), (7, 5), (1, 9), (33, 2)])
+def test_hilbert_is_the_curve_of_the_square_around_the_map(height, width):
+    square = turtle((max(height, width) - 1).bit_length())
+    expected = [row * width + column for row, column in square if row < height and column < width]
+    assert unroll(numbered(height, width), hilbert).flatten().tolist() == expected
 
 
 @pytest.mark.parametrize("order", [rows, columns])
@@ -118,7 +142,7 @@ def test_inference_first_then_training(order):
     assert torch.equal(x.grad, torch.ones_like(x))
 
 
-@pytest.mark.parametrize("order", [snake, diagonal, patches(2, 3)], ids=lambda order: order.name)
+@pytest.mark.parametrize("order", ALL, ids=lambda order: order.name)
 def test_one_graph(order):
     def there_and_back(x):
         return reroll(unroll(x, order), order, (4, 5))

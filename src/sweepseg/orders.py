@@ -115,6 +115,33 @@ def _diagonal(grid: Tensor) -> Tensor:
     return torch.argsort(((row + column) * height + row).flatten())
 
 
+def _hilbert(grid: Tensor) -> Tensor:
+    """The Hilbert curve of the smallest square that holds the map and has a power of two pixels a side.
+
+    From the upper left to the upper right corner. Pixels outside of the map are left out, so where the curve leaves the
+    map, it goes on at the pixel where it comes back; on a square of a power of two each step leads to a neighbour.
+
+    Source: Hilbert 1891, "Über die stetige Abbildung einer Linie auf ein Flächenstück", Mathematische Annalen 38.
+    """
+    height, width = grid.shape
+    row, column = grid // width, grid % width
+    place, side = torch.zeros_like(grid), 1
+    while side < max(height, width):
+        side *= 2
+    while side > 1:
+        side //= 2  # of a quadrant; their order is upper left, lower left, lower right, upper right
+        below, right = row // side, column // side
+        place = 4 * place + ((3 * right) ^ below)
+        row, column = row % side, column % side
+        # The upper quadrants hold the curve mirrored along a diagonal, left the main one, right the other.
+        last = right * (side - 1)
+        row, column = (
+            torch.where(below == 1, row, (last - column).abs()),
+            torch.where(below == 1, column, (last - row).abs()),
+        )
+    return torch.argsort(place.flatten())
+
+
 def _patches(patch: tuple[int, int], grid: Tensor) -> Tensor:
     bands = (band.split(patch[1], dim=1) for band in grid.split(patch[0], dim=0))
     return torch.cat([piece.flatten() for band in bands for piece in band])
@@ -125,6 +152,7 @@ columns = Order("columns", lines="columns", downwards=True)
 raster = Order("raster", path=_raster, downwards=True)
 snake = Order("snake", path=_snake)
 diagonal = Order("diagonal", path=_diagonal)
+hilbert = Order("hilbert", path=_hilbert)
 
 
 def patches(height: int, width: int) -> Order:
@@ -146,4 +174,4 @@ def patches(height: int, width: int) -> Order:
     return Order(f"patches({height}, {width})", path=path, downwards=height == 1)
 
 
-ORDERS = {order.name: order for order in (rows, columns, raster, snake, diagonal)}
+ORDERS = {order.name: order for order in (rows, columns, raster, snake, diagonal, hilbert)}

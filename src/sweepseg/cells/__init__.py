@@ -6,6 +6,7 @@ from .lstm import LSTM
 from .min_gru import MinGRU
 from .min_lstm import MinLSTM
 from .output_elman import OutputElman
+from .rg_lru import RGLRU
 
 CELLS = {
     "elman": Elman,
@@ -14,6 +15,7 @@ CELLS = {
     "mingru": MinGRU,
     "minlstm": MinLSTM,
     "output_elman": OutputElman,
+    "rglru": RGLRU,
 }
 
-__all__ = ["CELLS", "GRU", "LSTM", "Elman", "MinGRU", "MinLSTM", "OutputElman"]
+__all__ = ["CELLS", "GRU", "LSTM", "RGLRU", "Elman", "MinGRU", "MinLSTM", "OutputElman"]
