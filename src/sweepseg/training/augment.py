@@ -1,7 +1,8 @@
 """Paired augmentation: one random view of an image and its mask, drawn from (seed, epoch, index) alone.
 
-The draws are ours, so that a run can be repeated and resumed; the pixel operations are kornia's. Scale, crop, flips and
-rotation are one affine map, so the image is resampled once; the mask takes the nearest label and never a blend.
+The draws are ours, so that a run can be repeated and resumed; the pixel operations are torch's and kornia's. Scale,
+crop, flips and rotation are one affine map, so the image is resampled once; the mask takes the nearest label, never a
+blend.
 """
 
 import math
@@ -28,6 +29,12 @@ class Augmentation:
         blur: Probability of a Gaussian blur.
         noise: Largest standard deviation of Gaussian noise.
         ignore_index: Label of pixels that lie outside of the picture.
+
+    >>> view, target = Augmentation(crop=(4, 6), flip=True)(
+    ...     torch.rand(3, 8, 8), torch.zeros(8, 8, dtype=torch.int64), np.random.default_rng(0)
+    ... )
+    >>> view.shape, target.shape
+    (torch.Size([3, 4, 6]), torch.Size([4, 6]))
     """
 
     crop: tuple[int, int]
@@ -67,6 +74,8 @@ class Augmentation:
         slack = np.array([width - self.crop[1] / scale, height - self.crop[0] / scale]) / 2
         centre = np.array([width - 1, height - 1]) / 2 + draw.uniform(-1, 1, 2) * np.abs(slack)
         offset = centre - linear @ (np.array([self.crop[1] - 1, self.crop[0] - 1]) / 2)
+        if scale == 1 and angle == 0:
+            offset = np.rint(offset)  # crops and flips copy pixels instead of blurring them
         return np.concatenate([linear, offset[:, None]], axis=1)
 
     def _recolour(self, image: Tensor, draw: np.random.Generator) -> Tensor:
@@ -76,8 +85,9 @@ class Augmentation:
         blurred, sigma = draw.random() < self.blur, draw.uniform(0.3, 1.5)
         deviation = draw.uniform(0, self.noise)
         if self.colour:
-            image = kornia.enhance.adjust_brightness(image, brightness / 2)
-            image = kornia.enhance.adjust_contrast_with_mean_subtraction(image, 1 + contrast)
+            # kornia's contrast sums in torch, whose last bits depend on the threads: other in workers than outside
+            mean = float(image.numpy().mean(dtype=np.float64))
+            image = ((image - mean) * (1 + contrast) + (mean + brightness / 2)).clamp(0, 1)
             if image.shape[0] == 3:
                 image = kornia.enhance.adjust_saturation_with_gray_subtraction(image, 1 + saturation)
                 image = kornia.enhance.adjust_hue(image, hue * HUE)
@@ -105,12 +115,11 @@ def warp(
     column, row = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
     source = matrix[:, :2] @ np.stack([column.ravel(), row.ravel()]) + matrix[:, 2:]  # (2, h * w)
     grid = torch.from_numpy((2 * source.T + 1) / [width, height] - 1).float().view(1, *size, 2)
-    image = torch.nn.functional.grid_sample(
+    view = torch.nn.functional.grid_sample(
         image[None], grid, mode="bilinear", padding_mode="border", align_corners=False
     )[0]
     nearest = np.rint(source).astype(np.int64)
     inside = (nearest >= 0).all(0) & (nearest[0] < width) & (nearest[1] < height)
     index = torch.from_numpy(np.where(inside, nearest[1] * width + nearest[0], 0)).view(size)
     labels = target.flatten(-2)[..., index]
-    return image, labels.masked_fill(~torch.from_numpy(inside).view(size), ignore_index)
-
+    return view, labels.masked_fill(~torch.from_numpy(inside).view(size), ignore_index)

@@ -21,7 +21,7 @@ class Interruption:
 
 @contextmanager
 def catching_signals() -> Iterator[Interruption]:
-    """Catch SIGINT and SIGTERM while the block runs. Outside of the main thread, where Python allows none, do nothing."""
+    """Catch SIGINT and SIGTERM in the block; outside of the main thread, where Python does not allow it, do nothing."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption

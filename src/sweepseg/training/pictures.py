@@ -1,17 +1,22 @@
-"""Training pictures as a torch data set: read, augmented and batched, in this process or in workers, with one result."""
+"""Training pictures as a torch data set: read, augmented and batched, here or in workers, with one result."""
 
-import numpy as np
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.dataset import SegmentationSet
 from ..data.pairs import read_pair
-from ..errors import InputError
+from ..errors import InputError, SweepsegError, printable
 from .augment import Augmentation
 from .randomness import AUGMENTATION, Batches, generator
 
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
+PREFETCH = 2  # batches that each worker reads ahead
 
 
 class Pictures(Dataset):
@@ -30,27 +35,92 @@ class Pictures(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | InputError:
         epoch, index = key
+        sample = self.samples[index]
         try:
-            image, target = read_pair(self.dataset, self.samples[index], self.in_channels)
+            image, target = read_pair(self.dataset, sample, self.in_channels)
+            draw = generator(self.seed, AUGMENTATION, epoch, index)
+            return self.augmentation(torch.from_numpy(image), torch.from_numpy(target), draw)
         except InputError as error:  # handed over as a value: a worker's exception would lose its type
             return error
-        draw = generator(self.seed, AUGMENTATION, epoch, index)
-        return self.augmentation(torch.from_numpy(image), torch.from_numpy(target), draw)
-
-    def names(self, members: list[tuple[int, int]]) -> str:
-        """The pictures of a batch, for messages."""
-        return ", ".join(self.samples[index].name for _, index in members)
+        except Exception as error:
+            error.add_note(f"while reading {printable(sample.image)}")
+            raise
 
 
-def load_batches(pictures: Pictures, batches: Batches, workers: int) -> DataLoader:
-    """Batches of images (B, C, h, w), channels-last in memory, and targets."""
-    return DataLoader(
-        pictures,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_collate,
-        timeout=WORKER_TIMEOUT if workers else 0,
-    )
+class Loader:
+    """The batches of a run from the first to the last, read ahead by workers.
+
+    Args:
+        pictures: What the batches are made of.
+        batches: Which pictures each batch holds.
+        workers: Number of processes; 0 reads in this one.
+    """
+
+    def __init__(self, pictures: Pictures, batches: Batches, workers: int):
+        self.pictures, self.batches, self.position = pictures, batches, batches.start
+        self.ahead = max(1, workers * PREFETCH)  # batches that are being read at a time
+        self._batches = iter(
+            DataLoader(
+                pictures,
+                batch_sampler=batches,
+                num_workers=workers,
+                collate_fn=_collate,
+                worker_init_fn=_leave_process_group,
+                timeout=WORKER_TIMEOUT if workers else 0,
+                prefetch_factor=PREFETCH if workers else None,
+            )
+        )
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        """The next images (B, C, h, w), channels-last in memory, and their targets.
+
+        Raises:
+            InputError: A picture cannot be read.
+        """
+        try:
+            batch = next(self._batches)
+        except (ConnectionError, EOFError):  # the line to a killed worker breaks a moment before its death is noticed,
+            time.sleep(5)  # which ends this pause with torch's own error
+            raise
+        if isinstance(batch, InputError):
+            raise InputError(batch.path, batch.reason)  # the same object would be a cycle that keeps the workers alive
+        self.position += 1
+        return batch
+
+    def names(self, first: int, last: int) -> str:
+        """The pictures in a range of batches, for messages; eight at most."""
+        indices = [index for batch in range(first, last) for _, index in self.batches.members(batch)]
+        names = [printable(self.pictures.samples[index].name) for index in dict.fromkeys(indices)]
+        return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+    @contextmanager
+    def naming_lost_workers(self) -> Iterator[None]:
+        """Turn the death or silence of a worker into an error that names the pictures then being read.
+
+        The block is the whole loop, because torch reports a dead worker wherever its signal arrives.
+
+        Raises:
+            SweepsegError: A worker was killed or hangs.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader"):
+                raise
+            names = self.names(self.position, min(self.position + self.ahead, self.batches.stop))
+            raise SweepsegError(
+                f"a worker stopped while one of these pictures was read: {names} ({printable(error)}); "
+                "continue with --resume, with fewer --workers if memory ran out"
+            ) from error
+
+
+def default_crop(height: int, width: int) -> tuple[int, int]:
+    """Height and width of training crops for pictures of this size: their own, at most 512.
+
+    >>> default_crop(360, 640)
+    (360, 512)
+    """
+    return min(height, 512), min(width, 512)
 
 
 def _collate(items: list) -> tuple[Tensor, Tensor] | InputError:
@@ -61,7 +131,7 @@ def _collate(items: list) -> tuple[Tensor, Tensor] | InputError:
     return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(targets)
 
 
-def default_crop(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of training crops for pictures of this (C, H, W): their own size, at most 512."""
-    height, width = np.minimum(shape[-2:], 512)
-    return int(height), int(width)
+def _leave_process_group(worker: int) -> None:
+    """Keep Ctrl-C and other signals to the group away from workers: the run needs them to finish its step."""
+    if os.name == "posix":
+        os.setpgid(0, 0)

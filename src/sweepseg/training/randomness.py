@@ -1,9 +1,10 @@
-"""Counter-based randomness: every draw is a function of the seed and of what it is for, so nothing random is ever saved.
+"""Counter-based randomness: every draw is a function of the seed and of what it is for, so nothing random is saved.
 
-A stream that advances (a worker's generator, the global one) would make a resumed run differ from an uninterrupted one.
+A stream that advances (a worker's generator, the global one) would make a resumed run differ from one in one go.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,10 +22,16 @@ def seed_torch(seed: int, use: int, *counters: int) -> None:
     torch.manual_seed(int(generator(seed, use, *counters).integers(2**63)))
 
 
-class Batches:
-    """The endless sequence of batches: the permutations of all epochs laid end to end and cut into equal batches.
+@lru_cache(maxsize=4)  # batches ask picture by picture
+def order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
+    """The order of ``count`` pictures in one epoch."""
+    return tuple(generator(seed, ORDER, epoch).permutation(count).tolist())
 
-    Every batch is full and an epoch may end inside one, so no picture is dropped and no short batch disturbs batch norm.
+
+class Batches:
+    """The sequence of batches: the orders of all epochs laid end to end and cut into equal batches.
+
+    Every batch is full and an epoch may end inside one: no picture is dropped, no short batch disturbs batch norm.
 
     Args:
         count: Number of training pictures.
@@ -32,6 +39,10 @@ class Batches:
         seed: Seed of the order.
         start: First batch to yield; a resumed run starts where the other stopped.
         stop: Batch before which to end.
+
+    >>> first, second, third = Batches(3, 2, seed=0, start=0, stop=3)
+    >>> sorted(first + second + third)
+    [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
     """
 
     def __init__(self, count: int, batch_size: int, *, seed: int, start: int, stop: int):
@@ -41,16 +52,9 @@ class Batches:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield batches as lists of (epoch, index of the picture)."""
-        for batch in range(self.start, self.stop):
-            yield self.members(batch)
+        return map(self.members, range(self.start, self.stop))
 
     def members(self, batch: int) -> list[tuple[int, int]]:
-        """The (epoch, index) pairs of one batch."""
-        positions = range(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return [(p // self.count, int(self._permutation(p // self.count)[p % self.count])) for p in positions]
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_cached", (None,))[0] != epoch:
-            self._cached = (epoch, generator(self.seed, ORDER, epoch).permutation(self.count))
-        return self._cached[1]
+        """The (epoch, index of the picture) pairs of one batch."""
+        places = (divmod(p, self.count) for p in range(batch * self.batch_size, (batch + 1) * self.batch_size))
+        return [(epoch, order(self.seed, epoch, self.count)[place]) for epoch, place in places]

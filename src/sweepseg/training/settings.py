@@ -101,6 +101,7 @@ class Settings:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in shares:
             self._require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        self._require("label_smoothing", self.label_smoothing < 1, "less than 1")
         self._require("epochs", self.epochs > 0, "more than 0")
         self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
         self._require("learning_rate", self.learning_rate > 0, "more than 0")

@@ -1,0 +1,135 @@
+"""From settings to all that stays the same during a run: checked pictures, the loss, the numbers of steps."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..data import Report, SegmentationSet, channel_stats, check, nuclei_sample, open_dataset
+from ..data.pairs import read_pair
+from ..errors import UsageError, printable
+from ..losses import parse_terms
+from ..models import MODELS
+from ..models.segmenter import ModelConfig
+from ..tasks import TASKS, Task, class_weights
+from .augment import Augmentation
+from .pictures import Pictures, default_crop
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run works on.
+
+    Attributes:
+        pictures: The training pictures.
+        task: The task of the data set.
+        config: The model to train.
+        terms: Weight of each loss.
+        class_weights: Weights of the classes in the loss, or None.
+        steps: Optimizer steps of the whole run.
+        steps_per_epoch: Optimizer steps of one pass over the pictures, a fraction where the last batch runs over.
+        validate_every: Optimizer steps between validations.
+        fingerprint: Digest of the names of the training pictures; a resumed run needs the same.
+    """
+
+    pictures: Pictures
+    task: Task
+    config: ModelConfig
+    terms: dict[str, float]
+    class_weights: Tensor | None
+    steps: int
+    steps_per_epoch: float
+    validate_every: int
+    fingerprint: str
+
+
+def prepare(settings: Settings, say: Callable[[str], None]) -> Plan:
+    """Check the data set and plan the run; ``say`` takes the warnings.
+
+    Raises:
+        UsageError: Settings or data set cannot be used; the message lists every problem of the data set.
+    """
+    if settings.model not in MODELS:
+        raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(MODELS)}")
+    terms = parse_terms(settings.loss)
+    dataset = _open(settings)
+    report = check(dataset)
+    if report.errors:
+        lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
+        raise UsageError(f"{len(report.errors)} problems in {printable(dataset.root)}, nothing was trained\n{lines}")
+    for problem in report.warnings:
+        say(f"warning: {printable(problem.path)}: {printable(problem.reason)}")
+
+    task = TASKS[dataset.task](len(dataset.classes))
+    weights = None
+    if settings.class_weights != "none":
+        weights = class_weights(torch.from_numpy(report.splits["train"].class_pixels), settings.class_weights)
+    in_channels = _in_channels(report)
+    mean, std = channel_stats(dataset, in_channels)
+    config = ModelConfig(
+        builder=settings.model,
+        arguments={"num_classes": task.num_logits, "in_channels": in_channels},
+        task=dataset.task,
+        classes=dataset.classes,
+        palette=dataset.palette,
+        mean=mean,
+        std=std,
+    )
+    samples = dataset.splits["train"]
+    per_epoch = len(samples) / (settings.batch_size * settings.accumulate)
+    return Plan(
+        pictures=_pictures(settings, dataset, in_channels),
+        task=task,
+        config=config,
+        terms=terms,
+        class_weights=weights,
+        steps=settings.steps or math.ceil(settings.epochs * per_epoch),
+        steps_per_epoch=per_epoch,
+        validate_every=max(1, round(settings.validate_every * per_epoch)),
+        fingerprint=hashlib.sha256("\0".join(sample.name for sample in samples).encode()).hexdigest(),
+    )
+
+
+def _open(settings: Settings) -> SegmentationSet:
+    root = nuclei_sample().root if settings.data == "nuclei" else settings.data
+    dataset = open_dataset(root, task=settings.task)
+    if settings.hold_out is not None:
+        dataset = dataset.hold_out(settings.hold_out)
+    if not dataset.splits.get("train"):
+        raise UsageError(f"{settings.data} has no training pictures; put them where `sweepseg check` shows")
+    if settings.early_stop and not dataset.splits.get("val"):
+        raise UsageError(f"early_stop is {settings.early_stop} but {settings.data} has no val pictures; hold some out")
+    return dataset
+
+
+def _in_channels(report: Report) -> int:
+    """The channels of the pictures to train and validate on; 3 where grey and RGB are mixed."""
+    found = {
+        channels for split in ("train", "val") if split in report.splits for channels in report.splits[split].channels
+    }
+    if found == {1, 3}:
+        return 3
+    if len(found) > 1:
+        numbers = " and ".join(map(str, sorted(found)))
+        raise UsageError(f"the pictures have {numbers} channels; a model takes one number of them (or grey with RGB)")
+    return found.pop()
+
+
+def _pictures(settings: Settings, dataset: SegmentationSet, in_channels: int) -> Pictures:
+    image, _ = read_pair(dataset, dataset.splits["train"][0], in_channels)
+    augmentation = Augmentation(
+        crop=settings.crop or default_crop(*image.shape[-2:]),
+        scale=settings.scale,
+        flip=settings.flip,
+        flip_vertical=settings.flip_vertical,
+        rotate=settings.rotate,
+        colour=settings.colour,
+        blur=settings.blur,
+        noise=settings.noise,
+        ignore_index=dataset.ignore_index,
+    )
+    return Pictures(dataset, in_channels, augmentation, settings.seed)

@@ -1,0 +1,87 @@
+"""A model and data small enough to train in milliseconds, child processes to kill, and the comparison of two runs."""
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from sweepseg import orders
+from sweepseg.cells import MinGRU
+from sweepseg.layers.sweep import Sweep
+from sweepseg.training.checkpoint import load_state, saved_states
+
+
+class Tiny(nn.Module):
+    """Everything that could remember or draw something: batch norm, dropout and a sweep."""
+
+    def __init__(self, num_classes: int, in_channels: int):
+        super().__init__()
+        self.local = nn.Sequential(
+            nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.3)
+        )
+        self.sweep = Sweep(MinGRU(4, 4), orders.rows)
+        self.head = nn.Conv2d(4, num_classes, 1)
+
+    def forward(self, image):
+        return self.head(self.sweep(self.local(image))[0])
+
+
+def write_pictures(root: Path, *, train: int, val: int, channels: int = 3, size: tuple[int, int] = (16, 20)) -> Path:
+    """A data set in the default layout, two classes by brightness, with noise; grey or RGB."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for i in range(count):
+            mask = (draw.random((2, 2)) < 0.5).astype(np.uint8).repeat(size[0] // 2, 0).repeat(size[1] // 2, 1)
+            mask[0, 0] = i % 2  # both classes occur
+            mask[0, 1] = 1
+            mask[0, 2] = 255 if i == 0 else 0
+            image = draw.integers(0, 120, (*size, channels)) + 120 * (mask == 1)[..., None]
+            for part, pixels in (("images", image.astype(np.uint8).squeeze()), ("masks", mask)):
+                (root / part / split).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(root / part / split / f"{split}{i}.png")
+    (root / "classes.txt").write_text("background\nobject\n")
+    return root
+
+
+def fork(function: Callable[[], Any]) -> multiprocessing.Process:
+    """Run a function in a copy of this process; its exit code is that of ``sys.exit`` in it."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    return process
+
+
+def finish(process: multiprocessing.Process, seconds: float = 30) -> int | None:
+    """Wait for a child and return its exit code; one that hangs is killed."""
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode
+
+
+def newest(output: Path) -> dict:
+    """The newest state of a run without what may differ: where it was written and by which process."""
+    state = load_state(saved_states(output / "checkpoints")[-1])
+    del state["settings"]
+    return state
+
+
+def differences(a: Any, b: Any, path: str = "") -> list[str]:
+    """Where two states differ in type, length, value or a single bit."""
+    if type(a) is not type(b):
+        return [path]
+    if isinstance(a, torch.Tensor):
+        return [] if a.dtype == b.dtype and torch.equal(a, b) else [path]
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            return [path]
+        return [d for key in a for d in differences(a[key], b[key], f"{path}/{key}")]
+    if isinstance(a, list | tuple):
+        if len(a) != len(b):
+            return [path]
+        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{path}/{i}")]
+    return [] if a == b else [path]

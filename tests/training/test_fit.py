@@ -1,0 +1,263 @@
+import math
+import os
+import signal
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sweepseg.errors import InputError, SweepsegError, UsageError
+from sweepseg.models.folder import load
+from sweepseg.training import fit
+from sweepseg.training.checkpoint import load_state, saved_states
+from sweepseg.training.fit import train
+from sweepseg.training.settings import Settings
+
+from .harness import differences, newest, write_pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+def test_run_leaves_a_model_its_settings_and_its_history(settings, tmp_path):
+    chosen = settings()
+    steps = []
+    trained = train(chosen, listen=steps.append)
+    assert [(p.step, p.steps) for p in steps] == [(step, 7) for step in range(1, 8)]
+    assert all(math.isnan(p.mean_iou) == (p.step < 3) for p in steps)
+    assert differences(dict(load(tmp_path / "run").state_dict()), dict(trained.model.state_dict())) == []
+    assert not trained.model.training
+    state = newest(tmp_path / "run")
+    assert differences(dict(state["average"]), dict(trained.model.state_dict())) == []
+    assert differences(dict(state["model"]), dict(trained.model.state_dict())) != []
+    assert Settings(**yaml.safe_load((tmp_path / "run" / "settings.yaml").read_text())).as_dict() == chosen.as_dict()
+    assert [row["step"] for row in trained.history] == list(range(1, 8))
+    assert [row["step"] for row in trained.history if "val_mean_iou" in row] == [3, 6, 7]
+    assert [row["loss"] for row in trained.history] == [p.loss for p in steps]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "settings.yaml",
+        "metrics.csv",
+        "checkpoints",
+    }
+
+
+def test_training_learns(settings):
+    trained = train(settings(steps=60, rotate=0.0, blur=0.0, crop=None, colour=0.1, ema=0.9))
+    assert trained.history[-1]["loss"] < 0.7 * trained.history[0]["loss"]
+
+
+def test_history_of_a_long_run_has_few_rows_with_mean_losses(settings, monkeypatch):
+    monkeypatch.setattr(fit, "ROWS", 10)
+    losses = []
+    trained = train(settings(steps=20, validate_every=1000), listen=lambda p: losses.append(p.loss))
+    assert [row["step"] for row in trained.history] == list(range(2, 21, 2))
+    assert trained.history[4]["loss"] == pytest.approx((losses[8] + losses[9]) / 2)
+
+
+def test_accumulated_batches_are_one_large_batch(settings, monkeypatch):
+    """In a network without batch norm and dropout, and with plain pixel means."""
+    monkeypatch.setitem(fit.prepare.__globals__["MODELS"], "tiny", lambda num_classes, in_channels: plain(in_channels))
+    monkeypatch.setattr(fit, "seed_torch", lambda *_: torch.manual_seed(0))
+
+    def plain(in_channels):
+        return torch.nn.Conv2d(in_channels, 1, 3, padding=1)
+
+    options = {
+        "rotate": 0.0,
+        "scale": (1.0, 1.0),
+        "ema": 0.0,
+        "steps": 3,
+        "optimizer": "sgd",
+        "clip": 0.0,
+        "hold_out": "train0",
+    }
+    large = train(settings("large", batch_size=4, **options)).model.state_dict()
+    small = train(settings("small", batch_size=1, accumulate=4, **options)).model.state_dict()
+    for name in large:
+        torch.testing.assert_close(large[name], small[name], rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_is_drawn_anew_for_every_batch(settings, monkeypatch):
+    seed, seeds = fit.seed_torch, []
+
+    def watch(*arguments):
+        seed(*arguments)
+        seeds.append(torch.initial_seed())
+
+    monkeypatch.setattr(fit, "seed_torch", watch)
+    train(settings(accumulate=2))
+    assert len(set(seeds)) == 1 + 7 * 2  # the first is that of the weights
+
+
+def test_gradient_is_clipped(settings, monkeypatch):
+    norms = []
+    step = torch.optim.SGD.step
+
+    def watch(optimizer, *arguments, **options):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+        return step(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watch)
+    train(settings("free", optimizer="sgd", clip=0.0, steps=2))
+    free = norms.copy()
+    norms.clear()
+    train(settings("clipped", optimizer="sgd", clip=0.01, steps=2))
+    assert min(free) > 0.02
+    assert max(norms) <= 0.0101
+
+
+@pytest.mark.parametrize("option", ["l1", "l2"])
+def test_penalties_make_weights_smaller(settings, option):
+    def size(model):
+        return sum(p.abs().sum().item() for p in model.parameters() if p.dim() > 1)
+
+    options = {"steps": 20, "weight_decay": 0.0, "ema": 0.0}
+    without = train(settings("without", **options)).model
+    penalised = train(settings("with", **options, **{option: 0.1})).model
+    assert size(penalised) < 0.8 * size(without)
+
+
+def test_class_weights_and_smoothing_reach_the_loss(settings):
+    plain = train(settings("plain", steps=1)).history[0]["loss"]
+    assert train(settings("weighted", steps=1, class_weights="median_frequency")).history[0]["loss"] != plain
+    assert train(settings("smoothed", steps=1, label_smoothing=0.3)).history[0]["loss"] != plain
+
+
+@pytest.mark.parametrize(
+    "scores, steps, kept",
+    [
+        ([0.1, 0.5, 0.4, 0.3, 0.9], 12, 6),
+        ([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.9], 18, 12),
+        ([math.nan, 0.2, math.nan, math.nan], 12, 6),
+    ],
+)
+def test_early_stopping_keeps_the_best(settings, tmp_path, monkeypatch, scores, steps, kept):
+    """An epoch is 3 steps; two validations without a better score end the run."""
+    states = {}
+    queue = iter(scores)
+
+    def scripted(average, *_, **__):
+        states[len(states) * 3 + 3] = {name: value.clone() for name, value in average.state_dict().items()}
+        return dict.fromkeys(("mean_iou", "global_accuracy", "mean_class_accuracy"), torch.tensor(next(queue)))
+
+    monkeypatch.setattr(fit, "evaluate", scripted)
+    lines = []
+    trained = train(settings(steps=100, early_stop=2), say=lines.append)
+    assert trained.steps == steps
+    assert differences(dict(trained.model.state_dict()), states[kept]) == []
+    assert differences(dict(load(tmp_path / "run").state_dict()), states[kept]) == []
+    assert any(f"kept the weights of step {kept}," in line for line in lines)
+
+
+def test_without_validation_pictures(settings, tmp_path):
+    trained = train(settings(data=str(write_pictures(tmp_path / "set", train=3, val=0))))
+    assert trained.steps == 7
+    assert not any("val_mean_iou" in row for row in trained.history)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_batch_larger_than_the_data_set(settings, tmp_path, count):
+    data = write_pictures(tmp_path / "set", train=count, val=1)
+    assert train(settings(data=str(data), batch_size=8, steps=None, epochs=4)).steps == math.ceil(4 * count / 8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_nothing_is_printed(settings, capfd, caplog, precision):
+    train(settings(precision=precision))
+    assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""
+
+
+def test_bfloat16_is_used_and_weights_stay_float32(settings):
+    full, half = (train(settings(p, precision=p)) for p in ("float32", "bfloat16"))
+    assert full.history[0]["loss"] != half.history[0]["loss"]
+    assert half.history[0]["loss"] == pytest.approx(full.history[0]["loss"], rel=0.05)
+    assert {value.dtype for value in half.model.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_missing_gpu_is_said(settings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="device is cuda but torch finds no GPU here"):
+        train(settings(device="cuda"))
+
+
+def all_finite(output: Path) -> bool:
+    states = [load_state(path) for path in saved_states(output / "checkpoints")]
+    return all(v.isfinite().all() for state in states for part in ("model", "average") for v in state[part].values())
+
+
+def plant(monkeypatch, at, poison):
+    """Add something to the loss of one step."""
+    calls = []
+
+    def poisoned(model, **_):
+        calls.append(1)
+        return poison(next(model.parameters())) if len(calls) == at else 0.0
+
+    monkeypatch.setattr(fit, "penalty", poisoned)
+
+
+@pytest.mark.parametrize(
+    "poison, words",
+    [
+        (lambda weight: weight.sum() * math.nan, "loss nan"),
+        (lambda weight: weight.sum() * 0 + math.inf, "loss inf"),
+        (lambda weight: (weight.sum() * 0).sqrt(), r"loss 0\.\d+ and gradient norm nan"),
+    ],
+)
+def test_first_non_finite_number_stops_the_run(settings, tmp_path, monkeypatch, poison, words):
+    plant(monkeypatch, 6, poison)
+    with pytest.raises(
+        SweepsegError, match=rf"{words}.* in step 6 on train\d, train\d; .*step-00000005\.ckpt"
+    ) as stopped:
+        train(settings(save_every=1))
+    assert stopped.value.exit_code == 1
+    assert [load_state(path)["step"] for path in saved_states(tmp_path / "run" / "checkpoints")] == [4, 5]
+    assert all_finite(tmp_path / "run")
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("options", [{"save_every": 1}, {"save_every": 1000, "validate_every": 1}])
+def test_weights_that_overflow_are_never_saved(settings, tmp_path, monkeypatch, options):
+    step = torch.optim.SGD.step
+    calls = []
+
+    def overflow(optimizer, *arguments, **values):
+        step(optimizer, *arguments, **values)
+        calls.append(1)
+        if len(calls) == 3:
+            optimizer.param_groups[0]["params"][0].data[0] = math.inf
+
+    monkeypatch.setattr(torch.optim.SGD, "step", overflow)
+    with pytest.raises(SweepsegError, match=r"network\.local\.0\.weight became NaN or infinite by step 3"):
+        train(settings(optimizer="sgd", **options))
+    assert all_finite(tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_picture_that_vanishes_during_the_run_is_named(settings, tmp_path, workers):
+    data = write_pictures(tmp_path / "set", train=6, val=1)
+    image = data / "images" / "train" / "train2.png"
+    with pytest.raises(InputError, match=r"train2\.png: no such file"):
+        train(settings(data=str(data), steps=30, workers=workers), listen=lambda _: image.unlink(missing_ok=True))
+
+
+def test_killed_worker_ends_the_run_and_keeps_the_checkpoint(settings, tmp_path, no_collection):
+    def kill(progress):
+        if progress.step == 4:
+            for worker in active_children():
+                os.kill(worker.pid, signal.SIGKILL)
+
+    with pytest.raises(
+        SweepsegError, match=r"a worker stopped while one of these pictures was read: train\d, "
+    ) as lost:
+        train(settings(steps=300, workers=1, save_every=2, validate_every=1000), listen=kill)
+    assert lost.value.exit_code == 1
+    steps = [load_state(path)["step"] for path in saved_states(tmp_path / "run" / "checkpoints")]
+    assert steps[-1] % 2 == 0 and steps[-1] >= 2
+    assert all_finite(tmp_path / "run")

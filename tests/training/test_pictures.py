@@ -1,0 +1,153 @@
+import gc
+import os
+import signal
+import traceback
+from multiprocessing import active_children
+
+import pytest
+import torch
+
+from sweepseg.data import open_dataset
+from sweepseg.errors import InputError, SweepsegError
+from sweepseg.training import pictures as module
+from sweepseg.training.augment import Augmentation
+from sweepseg.training.pictures import Loader, Pictures, default_crop
+from sweepseg.training.randomness import Batches
+
+from .harness import write_pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+WORKERS = pytest.mark.parametrize("workers", [0, 2])
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """How long torch waits for workers whose loader went down with an exception."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    dataset = open_dataset(write_pictures(tmp_path, train=6, val=0))
+    augmentation = Augmentation((12, 14), (0.5, 2.0), flip=True, rotate=20.0, colour=0.5, blur=0.5, noise=0.1)
+    return Pictures(dataset, 3, augmentation, seed=0)
+
+
+def loader(pictures, workers, stop=6, start=0):
+    return Loader(pictures, Batches(len(pictures.samples), 4, seed=0, start=start, stop=stop), workers)
+
+
+def test_batches_are_stacked_channels_last(pictures):
+    image, target = next(loader(pictures, 0))
+    assert (image.shape, image.dtype, target.shape, target.dtype) == (
+        (4, 3, 12, 14),
+        torch.float32,
+        (4, 12, 14),
+        torch.int64,
+    )
+    assert image.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_views_are_the_same_whoever_reads_them_and_differ_between_epochs(pictures):
+    here, there, later = loader(pictures, 0), loader(pictures, 2), loader(pictures, 1, start=2)
+    batches = [next(here) for _ in range(6)]
+    for other, start in ((there, 0), (later, 2)):
+        for image, target in batches[start:]:
+            same_image, same_target = next(other)
+            assert torch.equal(image, same_image)
+            assert image.stride() == same_image.stride()
+            assert torch.equal(target, same_target)
+    views = [pictures[(epoch, index)][0] for epoch in range(2) for index in range(6)]
+    assert all(not torch.equal(a, b) for i, a in enumerate(views) for b in views[:i])
+
+
+@WORKERS
+def test_picture_that_became_unreadable_is_named(pictures, workers):
+    path = pictures.samples[2].image
+    path.write_bytes(path.read_bytes()[:50])
+    batches = loader(pictures, workers)
+    with pytest.raises(InputError) as refused:
+        for _ in range(6):
+            next(batches)
+    assert str(refused.value.path) == str(path)
+
+
+def test_workers_end_with_their_loader_also_after_an_error(pictures, no_collection):
+    pictures.samples[2].image.unlink()
+    batches = loader(pictures, 2)
+    try:
+        for _ in range(6):
+            next(batches)
+    except InputError:
+        assert len(active_children()) == 2
+    del batches
+    assert active_children() == []
+
+
+@WORKERS
+def test_unexpected_exception_names_the_picture(pictures, workers, monkeypatch):
+    read = module.read_pair
+
+    def failing(dataset, sample, in_channels):
+        if sample.name == "train3":
+            raise ZeroDivisionError("of a kind nobody thought of")
+        return read(dataset, sample, in_channels)
+
+    monkeypatch.setattr(module, "read_pair", failing)
+    with pytest.raises(ZeroDivisionError) as raised:
+        batches = loader(pictures, workers)
+        for _ in range(6):
+            next(batches)
+    assert f"while reading {pictures.samples[3].image}" in "".join(traceback.format_exception(raised.value))
+
+
+def stopping(monkeypatch, how):
+    read = module.read_pair
+
+    def stop(dataset, sample, in_channels):
+        if sample.name == "train3":
+            how()
+        return read(dataset, sample, in_channels)
+
+    monkeypatch.setattr(module, "read_pair", stop)
+
+
+@pytest.mark.parametrize(
+    "how, words",
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"killed by signal|exited unexpectedly"),
+        (signal.pause, r"timed out after 1 seconds"),
+    ],
+)
+def test_lost_worker_ends_the_run_and_names_the_pictures(pictures, monkeypatch, no_collection, how, words):
+    monkeypatch.setattr(module, "WORKER_TIMEOUT", 1)
+    stopping(monkeypatch, how)
+    with pytest.raises(SweepsegError, match=words) as refused:
+        batches = loader(pictures, 1)
+        with batches.naming_lost_workers():
+            for _ in range(6):
+                next(batches)
+    assert refused.value.exit_code == 1
+    assert "train3" in str(refused.value)
+
+
+def test_other_runtime_errors_stay_what_they_are(pictures):
+    with pytest.raises(RuntimeError, match="of the model"), loader(pictures, 0).naming_lost_workers():
+        raise RuntimeError("of the model")
+
+
+def test_names_are_listed_once_and_eight_at_most(pictures):
+    batches = loader(pictures, 0)
+    assert batches.names(0, 1).count("train") == 4
+    assert sorted(batches.names(0, 6).split(", ")) == [f"train{i}" for i in range(6)]
+    pictures.samples = pictures.samples * 4
+    long = loader(pictures, 0)
+    assert long.names(0, 6).count("train") == 8
+    assert long.names(0, 6).endswith(" and 16 more")
+
+
+@pytest.mark.parametrize("size, crop", [((40, 60), (40, 60)), ((1024, 2048), (512, 512)), ((360, 640), (360, 512))])
+def test_default_crop(size, crop):
+    assert default_crop(*size) == crop

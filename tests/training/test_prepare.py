@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sweepseg.data import channel_stats, label_counts, open_dataset
+from sweepseg.errors import UsageError
+from sweepseg.tasks import class_weights
+from sweepseg.training.prepare import prepare
+
+from .harness import write_pictures
+
+
+def plan(settings, say=lambda line: None):
+    return prepare(settings, say)
+
+
+def test_plan_of_a_good_set(settings, data):
+    made = plan(settings(steps=None, epochs=5, batch_size=2, accumulate=2, validate_every=2, crop=None))
+    assert (made.steps_per_epoch, made.steps, made.validate_every) == (1.5, 8, 3)
+    assert made.pictures.augmentation.crop == (16, 20)
+    assert made.config.arguments == {"num_classes": 1, "in_channels": 3}
+    assert made.config.classes == ("background", "object")
+    assert (made.config.mean, made.config.std) == channel_stats(open_dataset(data), 3)
+    assert made.class_weights is None
+
+
+@pytest.mark.parametrize("method", ["median_frequency", "inverse_sqrt"])
+def test_class_weights_count_the_training_masks(settings, data, method):
+    expected = class_weights(torch.from_numpy(label_counts(open_dataset(data))), method)
+    assert torch.equal(plan(settings(class_weights=method)).class_weights, expected)
+
+
+def test_every_problem_is_listed_before_training(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=4, val=2)
+    (root / "masks" / "train" / "train0.png").unlink()
+    (root / "masks" / "val" / "val1.png").unlink()
+    Image.fromarray(np.full((16, 20), 9, np.uint8)).save(root / "masks" / "train" / "train1.png")
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(root / "masks" / "train" / "train2.png")
+    with pytest.raises(UsageError) as refused:
+        plan(settings(data=str(root)))
+    first, *lines = str(refused.value).splitlines()
+    assert first.startswith("4 problems") and first.endswith("nothing was trained")
+    for name in ("train0", "train1", "train2", "val1"):
+        assert sum(name in line for line in lines) == 1
+
+
+def test_warnings_are_said_and_do_not_stop(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=2, val=1)
+    Image.fromarray(np.full((16, 20), 255, np.uint8)).save(root / "masks" / "train" / "train0.png")
+    lines = []
+    plan(settings(data=str(root)), lines.append)
+    assert any("train0.png: every pixel is ignored" in line for line in lines)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_model_takes_the_channels_of_the_pictures(settings, tmp_path, channels):
+    made = plan(settings(data=str(write_pictures(tmp_path / "set", train=2, val=1, channels=channels))))
+    assert made.config.arguments["in_channels"] == made.pictures.in_channels == len(made.config.mean) == channels
+
+
+def with_image(root, name, channels):
+    """Replace one image by a TIFF of this many channels."""
+    tifffile = pytest.importorskip("tifffile")
+    (root / "images" / name).with_suffix(".png").unlink()
+    image = np.random.default_rng(0).integers(0, 255, (channels, 16, 20), dtype=np.uint8)
+    tifffile.imwrite(
+        (root / "images" / name).with_suffix(".tif"), image, photometric="minisblack", planarconfig="separate"
+    )
+
+
+def test_five_channels(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=2, val=1)
+    for name in ("train/train0", "train/train1", "val/val0"):
+        with_image(root, name, 5)
+    made = plan(settings(data=str(root)))
+    assert made.config.arguments["in_channels"] == 5
+    assert made.pictures[(0, 0)][0].shape == (5, 12, 14)
+
+
+def test_grey_among_rgb_is_rgb_and_other_mixtures_are_refused(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=2, val=1)
+    Image.fromarray(np.zeros((16, 20), np.uint8)).save(root / "images" / "train" / "train0.png")
+    assert plan(settings(data=str(root))).config.arguments["in_channels"] == 3
+    with_image(root, "val/val0", 5)
+    with pytest.raises(UsageError, match="the pictures have 1 and 3 and 5 channels; a model takes one number"):
+        plan(settings(data=str(root)))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"model": "resnet"}, "model is resnet; choose from .*sweepnet_small"),
+        ({"loss": "crossentropy"}, "crossentropy"),
+        ({"hold_out": "zzz"}, "start with 'zzz'"),
+        ({"data": "/nowhere"}, "/nowhere is not a folder"),
+        ({"data": "nuclei", "task": "multilabel"}, "multilabel"),
+    ],
+)
+def test_unusable_settings_are_refused(settings, changes, words):
+    with pytest.raises(UsageError, match=words):
+        plan(settings(**changes))
+
+
+def test_held_out_pictures_are_validated_on_and_not_trained_on(settings):
+    made = plan(settings(hold_out="train1"))
+    assert [sample.name for sample in made.pictures.dataset.splits["val"]] == ["train1"]
+    assert "train1" not in [sample.name for sample in made.pictures.samples]
+
+
+def test_early_stopping_needs_pictures_to_validate_on(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=2, val=0)
+    plan(settings(data=str(root)))
+    with pytest.raises(UsageError, match=r"early_stop is 2 but .* has no val pictures"):
+        plan(settings(data=str(root), early_stop=2))
+
+
+def test_fingerprint_is_that_of_the_names(settings, tmp_path):
+    one, two = (write_pictures(tmp_path / name, train=count, val=1) for name, count in (("a", 2), ("b", 3)))
+    assert plan(settings(data=str(one))).fingerprint == plan(settings(data=str(one), seed=5)).fingerprint
+    assert plan(settings(data=str(one))).fingerprint != plan(settings(data=str(two))).fingerprint
