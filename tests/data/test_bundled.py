@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from sweepseg.data import check, nuclei_sample
+from sweepseg.data import check, nuclei_sample, open_by_name
+from sweepseg.errors import UsageError
 
 
 def test_nuclei_sample_is_small_whole_and_of_several_kinds():
@@ -13,6 +15,14 @@ def test_nuclei_sample_is_small_whole_and_of_several_kinds():
     assert all(part.channels.keys() == {1, 3} for part in report.splits.values())
     assert all(0.05 < part.class_shares[1] < 0.5 for part in report.splits.values())
     assert sum(path.stat().st_size for path in dataset.root.rglob("*")) < 2_000_000
+
+
+def test_open_by_name_takes_a_folder_or_the_name_of_the_sample(tmp_path):
+    sample = nuclei_sample()
+    assert open_by_name("nuclei") == open_by_name(str(sample.root)) == sample
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=str(tmp_path)):
+        open_by_name(str(tmp_path))
 
 
 def test_instances_are_numbered_and_cover_the_mask():

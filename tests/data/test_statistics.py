@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from sweepseg.data import channel_stats, label_counts, open_dataset
+from sweepseg.data import channel_stats, check, open_dataset
+
+
+def label_counts(dataset, split="train"):
+    return check(dataset).splits[split].class_pixels
 
 
 @pytest.fixture
@@ -59,6 +63,5 @@ def test_progress_is_handed_the_samples(two_sizes):
             seen.append(sample.name)
             yield sample
 
-    label_counts(two_sizes, progress=progress)
     channel_stats(two_sizes, 3, progress=progress)
-    assert seen == ["a", "b", "a", "b"]
+    assert seen == ["a", "b"]

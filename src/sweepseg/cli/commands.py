@@ -22,12 +22,12 @@ def check(
         json: Print the problems as JSON.
         quiet: Print the problems alone.
     """
-    from ..data import nuclei_sample, open_dataset
+    from ..data import open_by_name
     from ..data.check import check as check_dataset
     from ..errors import printable
     from .progress import tracker
 
-    dataset = nuclei_sample() if data == "nuclei" else open_dataset(data, task=task)
+    dataset = open_by_name(data, task=task)
     report = check_dataset(dataset, progress=tracker("checking", quiet=quiet))
     if json:
         print_json([{"path": str(p.path), "reason": p.reason, "severity": p.severity} for p in report.problems])
@@ -59,7 +59,7 @@ def val(
         json: Print the scores as JSON.
         quiet: No progress bar.
     """
-    from ..data import nuclei_sample, open_dataset
+    from ..data import open_by_name
     from ..errors import UsageError
     from ..metrics import table
     from ..models.folder import bundled_model, load
@@ -69,7 +69,7 @@ def val(
 
     segmenter = load(model or bundled_model())
     config = segmenter.config
-    dataset = nuclei_sample() if data == "nuclei" else open_dataset(data, task=config.task)
+    dataset = open_by_name(data, task=config.task)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
     if dataset.classes != config.classes:
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")

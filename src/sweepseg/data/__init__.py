@@ -1,12 +1,12 @@
 """Data sets: finding, checking and reading pairs of image and mask."""
 
-from .bundled import nuclei_sample
+from .bundled import nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
 from .dataset import Problem, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS
 from .opening import open_dataset
 from .pairs import read_input, read_pair
-from .statistics import channel_stats, label_counts
+from .statistics import channel_stats
 
 __all__ = [
     "LAYOUTS",
@@ -18,8 +18,8 @@ __all__ = [
     "Task",
     "channel_stats",
     "check",
-    "label_counts",
     "nuclei_sample",
+    "open_by_name",
     "open_dataset",
     "read_input",
     "read_pair",

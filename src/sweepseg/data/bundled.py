@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from .dataset import SegmentationSet
+from .dataset import SegmentationSet, Task
 from .opening import open_dataset
 
 
@@ -16,4 +16,17 @@ def nuclei_sample() -> SegmentationSet:
     >>> {split: len(samples) for split, samples in nuclei_sample().splits.items()}
     {'train': 24, 'val': 4, 'test': 12}
     """
-    return open_dataset(Path(str(resources.files(__package__).joinpath("nuclei"))))
+    return open_dataset(_nuclei())
+
+
+def open_by_name(data: str, *, task: Task | None = None) -> SegmentationSet:
+    """The data set in the folder ``data``, or `nuclei_sample` by the name "nuclei".
+
+    Raises:
+        UsageError: See `open_dataset`.
+    """
+    return open_dataset(_nuclei() if data == "nuclei" else data, task=task)
+
+
+def _nuclei() -> Path:
+    return Path(str(resources.files(__package__).joinpath("nuclei")))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from .dataset import Sample, SegmentationSet
-from .pairs import InputRange, read_input, read_target
+from .pairs import InputRange, read_input
 
 Progress = Callable[[Sequence[Sample]], Iterable[Sample]]  # hands the samples on and may draw a bar while it does
 
@@ -40,19 +40,6 @@ def channel_stats(
     variance = squares / pixels - mean**2
     std = np.sqrt(np.where(variance > 1e-12, variance, 1.0))  # what rounding leaves of a constant is below 1e-15
     return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def label_counts(dataset: SegmentationSet, *, split: str = "train", progress: Progress = iter) -> np.ndarray:
-    """Pixels of each class over a split, int64 (K,); ignored pixels and samples without a mask do not count.
-
-    Raises:
-        InputError: A mask cannot be read.
-    """
-    counts = np.zeros(len(dataset.classes), np.int64)
-    for sample in progress(dataset.splits[split]):
-        if sample.mask is not None:
-            counts += count_labels(dataset, read_target(dataset, sample))
-    return counts
 
 
 def count_labels(dataset: SegmentationSet, target: np.ndarray) -> np.ndarray:

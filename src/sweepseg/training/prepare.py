@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data import Report, SegmentationSet, channel_stats, check, nuclei_sample, open_dataset
+from ..data import Report, SegmentationSet, channel_stats, check, open_by_name
 from ..data.pairs import read_pair
 from ..errors import UsageError, printable
 from ..losses import parse_terms
@@ -95,8 +95,7 @@ def prepare(settings: Settings, say: Callable[[str], None]) -> Plan:
 
 
 def _open(settings: Settings) -> SegmentationSet:
-    root = nuclei_sample().root if settings.data == "nuclei" else settings.data
-    dataset = open_dataset(root, task=settings.task)
+    dataset = open_by_name(settings.data, task=settings.task)
     if settings.hold_out is not None:
         dataset = dataset.hold_out(settings.hold_out)
     if not dataset.splits.get("train"):
