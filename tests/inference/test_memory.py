@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 from inference.models import model
+from processes import PRINT_PEAK
 
 from sweepseg.errors import UsageError
 from sweepseg.inference import memory
 from sweepseg.inference.memory import max_pixels
 
-PEAK = """
-import resource
+PEAK = f"""
 import sys
 
 import numpy as np
@@ -20,7 +20,7 @@ from sweepseg.inference.segment import segment
 
 classes, side = map(int, sys.argv[1:])
 segment(model("multiclass", classes), np.zeros((side, side, 3), np.uint8))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+{PRINT_PEAK}
 """
 
 
@@ -28,7 +28,7 @@ def peak(classes: int, side: int) -> int:
     """Bytes that a process of its own takes at most to segment one image."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     child = [sys.executable, "-c", PEAK, str(classes), str(side)]
-    return int(subprocess.run(child, env=environment, check=True, capture_output=True, text=True).stdout)
+    return 1024 * int(subprocess.run(child, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.parametrize(("classes", "side"), [(2, 1024), (100, 512)])
