@@ -7,6 +7,7 @@ import argparse
 import base64
 import html
 import io
+import math
 import shutil
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--steps", type=int, default=140, help="optimizer steps of each training")
+    parser.add_argument("--steps", type=int, default=450, help="optimizer steps of each training")
     options = parser.parse_args()
     for name in MODELS:  # trainings of an earlier demo
         shutil.rmtree(options.output / name, ignore_errors=True)
@@ -92,17 +93,15 @@ def train(name: str, output: Path, steps: int):
         crop=(192, 192),
         learning_rate=4e-3,
         flip_vertical=True,
-        ema=0.95,
+        ema=0.98,
         validate_every=10,
     )
+    print(f"training {name}, {steps} steps")
     with bar() as update:
 
         def listen(progress) -> None:
-            update(
-                f"{name:22} loss {progress.loss:.3f} val mIoU {100 * progress.mean_iou:4.1f}",
-                progress.step,
-                progress.steps,
-            )
+            iou = "" if math.isnan(progress.mean_iou) else f" val mIoU {100 * progress.mean_iou:.1f}"
+            update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
 
         return sweepseg.train(settings, listen=listen)
 
