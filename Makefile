@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all the set-up; VENV names the environment.
 VENV ?= .venv
 PYTHON ?= python3
-STEPS ?= 450
+STEPS ?= 400
 
 .PHONY: demo test slow lint
 

@@ -31,7 +31,7 @@ def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--steps", type=int, default=450, help="optimizer steps of each training")
+    parser.add_argument("--steps", type=int, default=400, help="optimizer steps of each training")
     options = parser.parse_args()
     for name in MODELS:  # trainings of an earlier demo
         shutil.rmtree(options.output / name, ignore_errors=True)
@@ -120,7 +120,7 @@ def draw_history(histories: dict[str, list[dict]]) -> Figure:
             markersize=3,
             label=name,
         )
-    losses.set(xlabel="step", ylabel="training loss", yscale="log")
+    losses.set(xlabel="step", ylabel="training loss")
     scores.set(xlabel="step", ylabel="val mIoU in %")
     losses.legend()
     return figure
