@@ -90,3 +90,9 @@ def check_image(image: Tensor, in_channels: int) -> None:
     if image.dim() != 4 or image.shape[1] != in_channels or 0 in image.shape[-2:]:
         shape = tuple(image.shape)
         raise ValueError(f"got an image tensor of shape {shape}; give (B, {in_channels}, H, W) with H and W at least 1")
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Raise a ValueError unless ``num_classes`` is 1 to 255: index masks are bytes, and 255 means ignored."""
+    if not 1 <= num_classes <= 255:
+        raise ValueError(f"num_classes is {num_classes}; give 1 to 255")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..cells import GRU
 from ..layers.blocks import ConvNorm, context_stage
-from ..layers.stages import Local, StagedModel, Swept
+from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
 from ..orders import backward, columns, rows
 
@@ -27,8 +27,7 @@ class RecurrentUNet(StagedModel):
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *, widths: Sequence[int], control: bool):
-        if not 1 <= num_classes <= 255:
-            raise ValueError(f"num_classes is {num_classes}; give 1 to 255")
+        check_num_classes(num_classes)
         bottom = len(widths) - 1
         stages: dict[str, Local | Swept] = {}
         skips: list[str] = []

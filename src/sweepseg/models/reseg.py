@@ -12,7 +12,7 @@ from torch import nn
 from ..cells import GRU
 from ..layers.blocks import DepthwiseMixer, Stateless, count_parameters
 from ..layers.renet import ReNet
-from ..layers.stages import Local, StagedModel, Swept
+from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 
 
 class ReSeg(StagedModel):
@@ -37,8 +37,7 @@ class ReSeg(StagedModel):
         upsampling_channels: int,
         control: bool,
     ):
-        if not 1 <= num_classes <= 255:
-            raise ValueError(f"num_classes is {num_classes}; give 1 to 255")
+        check_num_classes(num_classes)
         c1, c2, c4 = widths
         out = 2 * hidden_size
         stages: dict[str, Local | Swept] = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..cells import MinGRU
 from ..layers.blocks import ConvNorm, ResidualConv, context_stage
-from ..layers.stages import Local, StagedModel, Swept
+from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
 from ..orders import backward, columns, rows
 
@@ -42,8 +42,7 @@ class SweepNet(StagedModel):
         causal: bool,
         control: bool,
     ):
-        if not 1 <= num_classes <= 255:
-            raise ValueError(f"num_classes is {num_classes}; give 1 to 255")
+        check_num_classes(num_classes)
         c2, c4, c8, c16 = widths
         stages: dict[str, Local | Swept] = {
             "down2": Local(ConvNorm(in_channels, c2, stride=2), ["image"], halo=1, stride=2),
