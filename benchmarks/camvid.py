@@ -19,6 +19,7 @@ from sweepseg.cli.progress import bar
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.tasks import TASKS
 from sweepseg.tasks.evaluation import evaluate
+from sweepseg.training.allocator import keep_freed_memory
 
 MODELS = ("sweepnet_small", "sweepnet_small_control")
 SPLITS = (None, "0001TP", "0006R0", "0016E5")  # None: the published val; else the training sequence that is left out
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/camvid"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
+    keep_freed_memory()
     for seed in options.seeds:
         for hold_out in SPLITS:
             for model in MODELS:

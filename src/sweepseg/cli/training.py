@@ -10,13 +10,15 @@ def train(quiet: bool = False, **values) -> int:
         quiet: No progress bar and no summary.
         values: The fields of `training.settings.Settings`.
     """
+    from ..training.allocator import keep_freed_memory
     from ..training.fit import Progress
     from ..training.fit import train as train_model
     from ..training.settings import Settings
-    from .progress import bar
+    from .progress import bar, tracker
     from .terminal import say
 
     settings = Settings(**values)
+    keep_freed_memory()
     with bar() as update:
 
         def listen(progress: Progress) -> None:
@@ -24,7 +26,7 @@ def train(quiet: bool = False, **values) -> int:
             if not quiet:
                 update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
 
-        trained = train_model(settings, listen=listen, say=say)
+        trained = train_model(settings, listen=listen, say=say, track=tracker("checking", quiet=quiet))
     if not quiet:
         last = trained.history[-1]
         iou = f", val mIoU {100 * last['val_mean_iou']:.1f}" if "val_mean_iou" in last else ""

@@ -8,7 +8,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.utilities.rank_zero import rank_zero_module
 from torch import Tensor, nn
 
+from ..data import Sample
 from ..errors import Interrupted, SweepsegError, UsageError
 from ..io.files import atomic_write, remove_stale_temporaries
 from ..models.folder import build, save_model
@@ -79,6 +80,7 @@ def train(
     *,
     listen: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
+    track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
 ) -> Trained:
     """Train a model and write its folder.
 
@@ -86,6 +88,7 @@ def train(
         settings: The whole run.
         listen: Called after every optimizer step.
         say: Called with lines for the user: notices and warnings.
+        track: Hands the samples on while they are checked before training and may draw a bar.
 
     Returns:
         The trained model and its history. ``settings.output`` then is a model folder with `settings.yaml`,
@@ -104,7 +107,7 @@ def train(
     if saved_states(checkpoints) and not settings.resume:
         raise UsageError(f"{output} holds an earlier run; continue it with --resume or name another --output")
     fabric = _fabric(settings)
-    plan = prepare(settings, say)
+    plan = prepare(settings, say, track)
     weights = None if plan.class_weights is None else plan.class_weights.to(fabric.device)
     criterion = plan.task.loss(plan.terms, weights, settings.label_smoothing)
 

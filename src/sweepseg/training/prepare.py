@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..data import Report, SegmentationSet, channel_stats, check, open_by_name
+from ..data import Report, Sample, SegmentationSet, channel_stats, check, open_by_name
 from ..data.pairs import read_pair
 from ..errors import UsageError, printable
 from ..losses import parse_terms
@@ -47,8 +47,12 @@ class Plan:
     fingerprint: str
 
 
-def prepare(settings: Settings, say: Callable[[str], None]) -> Plan:
-    """Check the data set and plan the run; ``say`` takes the warnings.
+def prepare(
+    settings: Settings,
+    say: Callable[[str], None],
+    track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+) -> Plan:
+    """Check the data set and plan the run; ``say`` takes the warnings, ``track`` hands the samples on.
 
     Raises:
         UsageError: Settings or data set cannot be used; the message lists every problem of the data set.
@@ -57,7 +61,7 @@ def prepare(settings: Settings, say: Callable[[str], None]) -> Plan:
         raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(MODELS)}")
     terms = parse_terms(settings.loss)
     dataset = _open(settings)
-    report = check(dataset)
+    report = check(dataset, progress=track)
     if report.errors:
         lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
         raise UsageError(f"{len(report.errors)} problems in {printable(dataset.root)}, nothing was trained\n{lines}")
@@ -69,7 +73,7 @@ def prepare(settings: Settings, say: Callable[[str], None]) -> Plan:
     if settings.class_weights != "none":
         weights = class_weights(torch.from_numpy(report.splits["train"].class_pixels), settings.class_weights)
     in_channels = _in_channels(report)
-    mean, std = channel_stats(dataset, in_channels)
+    mean, std = channel_stats(dataset, in_channels, progress=track)
     config = ModelConfig(
         builder=settings.model,
         arguments={"num_classes": task.num_logits, "in_channels": in_channels},
