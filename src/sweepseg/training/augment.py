@@ -79,24 +79,38 @@ class Augmentation:
         return np.concatenate([linear, offset[:, None]], axis=1)
 
     def _recolour(self, image: Tensor, draw: np.random.Generator) -> Tensor:
-        import kornia
-
         brightness, contrast, saturation, hue = draw.uniform(-1, 1, 4) * self.colour
         blurred, sigma = draw.random() < self.blur, draw.uniform(0.3, 1.5)
         deviation = draw.uniform(0, self.noise)
         if self.colour:
-            # kornia's contrast sums in torch, whose last bits depend on the threads: other in workers than outside
+            # summed in numpy: torch's sum depends on the number of threads in its last bits
             mean = float(image.numpy().mean(dtype=np.float64))
-            image = ((image - mean) * (1 + contrast) + (mean + brightness / 2)).clamp(0, 1)
+            mixed = (image - mean) * (1 + contrast)
             if image.shape[0] == 3:
-                image = kornia.enhance.adjust_saturation_with_gray_subtraction(image, 1 + saturation)
-                image = kornia.enhance.adjust_hue(image, hue * HUE)
+                matrix = torch.from_numpy(colour_matrix(1 + saturation, hue * HUE)).float()
+                mixed = sum(matrix[:, i, None, None] * mixed[i] for i in range(3))
+            image = (mixed + (mean + brightness / 2)).clamp(0, 1)
         if blurred:
+            import kornia
+
             image = kornia.filters.gaussian_blur2d(image[None], (7, 7), (sigma, sigma))[0]
         if deviation:
             noise = draw.standard_normal(tuple(image.shape), dtype=np.float32) * np.float32(deviation)
             image = image + torch.from_numpy(noise)
         return image.clamp(0, 1)
+
+
+def colour_matrix(saturation: float, hue: float) -> np.ndarray:
+    """The map of (red, green, blue) that scales the distance from grey and turns by ``hue`` radians around grey.
+
+    >>> colour_matrix(1.0, 2 * math.pi / 3).round(12) + 0  # a third of a turn: red becomes green, green blue, blue red
+    array([[0., 0., 1.],
+           [1., 0., 0.],
+           [0., 1., 0.]])
+    """
+    grey = np.full((3, 3), 1 / 3)
+    turn = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # the cross product with the grey axis
+    return grey + saturation * (math.cos(hue) * (np.eye(3) - grey) + math.sin(hue) * turn)
 
 
 def warp(
