@@ -44,6 +44,12 @@ class Order:
         """Whether the sweep can run on a map that arrives as strips of rows from the top, its state carried along."""
         return not self.carries or (self.downwards and not self.reverse)
 
+    @property
+    def summary(self) -> str:
+        """The order in a few words, for `sweepseg list`."""
+        path = f"{self.lines}, each on its own" if self.lines else "one path over all pixels"
+        return f"{path}; {'runs strip by strip' if self.strips else 'needs the whole picture'}"
+
 
 def backward(order: Order) -> Order:
     """The same path walked from its end.

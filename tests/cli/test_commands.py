@@ -122,6 +122,10 @@ def test_list_names_every_model(capsys):
     assert run(["list"]) == 0
     out = capsys.readouterr().out
     assert all(f"  {name}" in out for name in MODELS)
+    lines = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  ")]
+    assert all(len(line) == 2 for line in lines), "every entry has a summary"
+    assert ["raster", "one path over all pixels; runs strip by strip"] in lines
+    assert ["hilbert", "one path over all pixels; needs the whole picture"] in lines
     assert run(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["models"] == [*MODELS]

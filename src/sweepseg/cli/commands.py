@@ -165,7 +165,7 @@ def list(json: bool = False) -> int:
     for kind, table in names.items():
         print(f"{kind}:")
         for name, value in table.items():
-            print(f"  {name:24} {_summary(value)}".rstrip())
+            print(f"  {name:24} {value.summary if kind == 'orders' else _summary(value)}".rstrip())
     return 0
 
 
@@ -209,5 +209,5 @@ def doctor() -> int:
 
 
 def _summary(value: object) -> str:
-    """The first line of a docstring; values that are no functions or classes have none of their own."""
-    return (value.__doc__ or "").strip().partition("\n")[0] if callable(value) else ""
+    """The first line of a docstring."""
+    return (value.__doc__ or "").strip().partition("\n")[0]
