@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from stirring import stirred
 from torch import nn
 
 from sweepseg.cells import GRU
@@ -46,10 +47,8 @@ def test_conv_norm_without_relu_is_signed():
     assert ConvNorm(3, 4)(x).min() == 0 and ConvNorm(3, 4, relu=False)(x).min() < 0
 
 
-def test_residual_conv_adds_its_input():
-    block = ResidualConv(C).eval()
-    nn.init.zeros_(block.second[1].weight)
-    x = torch.rand(2, C, 5, 7)
+def test_residual_conv_starts_as_the_identity():
+    block, x = ResidualConv(C), torch.rand(2, C, 5, 7)
     assert torch.equal(block(x), x)
 
 
@@ -63,7 +62,7 @@ def test_residual_conv_adds_its_input():
     ids=["residual", "control", "sweeps"],
 )
 def test_reach(block, expected):
-    assert reach(block.eval()) == (expected, expected)
+    assert reach(stirred(block).eval()) == (expected, expected)
 
 
 def test_context_block_hands_the_state_through():
@@ -74,12 +73,12 @@ def test_context_block_hands_the_state_through():
     assert not torch.allclose(top, again)
 
 
-def test_context_block_is_residual():
-    block, x = ContextBlock(C, sweep_mixer()), torch.randn(2, C, 5, 7)
-    for layer in (block.mixer.project, block.pointwise[-1]):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    assert torch.equal(block(x)[0], x)
+@pytest.mark.parametrize("control", [False, True])
+def test_context_stage_starts_as_the_identity(control):
+    sweeps = [Sweep(GRU(C, 3), order) for order in (rows, columns)]
+    stage, x = context_stage("image", C, sweeps, 6, control=control), torch.randn(2, C, 5, 7)
+    output = stage(x)
+    assert torch.equal(output if control else output[0], x)
 
 
 @pytest.mark.parametrize(("out_channels", "parameters"), [(None, 2_000), (None, 30_000), (20, 5_000)])

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from stirring import stirred
 from tolerances import assert_close
 from torch import nn
 
@@ -13,7 +14,15 @@ from sweepseg.layers.stages import Local, StagedModel
 from sweepseg.models import CONTROLS, MODELS
 from sweepseg.models.sweepnet import SweepNet, sweepnet_small
 
-BUILDERS = MODELS | {"sweepnet_small causal": partial(sweepnet_small, causal=True)}
+
+def new(build, *arguments):
+    return stirred(build(*arguments))
+
+
+BUILDERS = {
+    name: partial(new, build)
+    for name, build in (MODELS | {"sweepnet_small causal": partial(sweepnet_small, causal=True)}).items()
+}
 
 
 def exact_size(build):
@@ -153,7 +162,7 @@ def control_is_fair(model, control):
 
 @pytest.mark.parametrize(("model", "control"), CONTROLS.items())
 def test_control_is_fair(model, control):
-    control_is_fair(MODELS[model], MODELS[control])
+    control_is_fair(BUILDERS[model], BUILDERS[control])
 
 
 def test_every_recurrent_model_has_a_control():
@@ -250,7 +259,7 @@ def with_a_sweep_from_below(num_classes):
 )
 def test_contract_catches(fault, promise):
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        promise(fault)
+        promise(partial(new, fault))
 
 
 def test_contract_catches_a_broken_graph():

@@ -21,6 +21,15 @@ class ConvNorm(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
+def start_at_zero(layer: nn.Module) -> None:
+    """Make the last layer of a residual branch give 0, so that its block starts as the identity.
+
+    Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv:1706.02677, section 5.1.
+    """
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class ResidualConv(nn.Module):
     """The basic block of ResNet (He et al. 2016, arXiv:1512.03385): two 3 x 3 convolutions and an identity."""
 
@@ -30,6 +39,7 @@ class ResidualConv(nn.Module):
         super().__init__()
         self.first = ConvNorm(channels, channels)
         self.second = ConvNorm(channels, channels, relu=False)
+        start_at_zero(self.second[1])
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,6 +65,7 @@ class ContextBlock(nn.Module):
         self.pointwise = nn.Sequential(
             nn.BatchNorm2d(channels), nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1)
         )
+        start_at_zero(self.pointwise[-1])
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """(B, C, H, W) and the mixer's state -> (B, C, H, W) and the mixer's new state."""
@@ -138,7 +149,9 @@ def context_stage(
     mixer = SweepMixer(Sweeps(sweeps, Concat()), merged_channels, channels)
     if control:
         depthwise = DepthwiseMixer(channels, parameters=count_parameters(mixer))
+        start_at_zero(depthwise.leave)
         return Local(Stateless(ContextBlock(channels, depthwise)), [source], halo=DepthwiseMixer.halo)
+    start_at_zero(mixer.project)
     return Swept(ContextBlock(channels, mixer), [source], strips=all(sweep.order.strips for sweep in sweeps))
 
 

@@ -92,7 +92,7 @@ class Fuse(nn.Module):
 def _add_context(
     stages: dict[str, Local | Swept], name: str, source: str, channels: int, count: int, causal: bool, control: bool
 ) -> str:
-    """Append ``count`` context blocks after the stage ``source``; return the name of the last."""
+    """Append ``count`` context blocks and a closing norm after the stage ``source``; return the name of the last."""
     hidden = channels // 4
     orders = [rows, backward(rows), columns] + ([] if causal else [backward(columns)])
     for i in range(count):
@@ -100,7 +100,8 @@ def _add_context(
         stage = context_stage(source, channels, sweeps, hidden * len(sweeps), control=control)
         source = f"{name}_{i}"
         stages[source] = stage
-    return source
+    stages[f"{name}_norm"] = Local(nn.BatchNorm2d(channels), [source], halo=0)  # a residual sum grows with its depth
+    return f"{name}_norm"
 
 
 def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
