@@ -48,6 +48,17 @@ def test_torchvision_is_told_apart(monkeypatch, outcome, words):
     assert re.search(words, with_torchvision(monkeypatch, outcome))
 
 
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [(None, "compiled for .*(64|arm)"), ("built without kernels; do this", "slower reference path.*: built.*do this")],
+    ids=["compiled", "absent"],
+)
+def test_kernels_are_described(monkeypatch, problem, words):
+    monkeypatch.setattr("sweepseg.ops._native.problem", problem)
+    (line,) = (line for line in findings() if line.startswith("kernels"))
+    assert re.search(words, line)
+
+
 def test_missing_extra_is_named_with_its_remedy(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tifffile" else find(name))

@@ -43,7 +43,7 @@ class Subject:
     """A case on a backend and a device: what a promise is about."""
 
     case: Case
-    backend: str
+    backend: str | None
     device: str
 
     def inputs(self, batch: tuple[int, ...], steps: int, dtype: torch.dtype = torch.float64) -> Arguments:
@@ -177,6 +177,43 @@ def inputs_are_kept(subject: Subject) -> None:
     assert all(map(torch.equal, tree_leaves(inputs), tree_leaves(before)))
 
 
+def on_threads(count: int, function: Callable[..., Any], inputs: Arguments) -> dict[str, Tensor]:
+    """`evaluate` on a number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        return evaluate(function, inputs)
+    finally:
+        torch.set_num_threads(before)
+
+
+def assert_same_bits(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> None:
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+def threads_change_no_bit(subject: Subject) -> None:
+    """In a batch so large that the threads share it."""
+    inputs = subject.inputs((64, 64), 8, torch.float32)
+    assert_same_bits(on_threads(1, subject.run, inputs), on_threads(2, subject.run, inputs))
+
+
+def companions_change_no_bit(subject: Subject) -> None:
+    """What comes out for a sequence does not depend on the others in a batch of the same shape."""
+    batch = (5, 7)
+    kept = torch.arange(35, device=subject.device).view(batch) % 3 == 0
+    inputs, others = (subject.inputs(batch, 9, torch.float32) for _ in range(2))
+
+    def with_others(mine: Tensor, other: Tensor) -> Tensor:
+        if mine.shape[:2] != batch:
+            return mine
+        return torch.where(kept.view(*batch, *[1] * (mine.ndim - 2)), mine, other)
+
+    one, two = evaluate(subject.run, inputs), evaluate(subject.run, tree_map(with_others, inputs, others))
+    one, two = ({name: each[name][kept] for name in each if each[name].shape[:2] == batch} for each in (one, two))
+    assert "output" in one
+    assert_same_bits(one, two)
+
+
 def empty_batch(subject: Subject) -> None:
     results = evaluate(subject.run, subject.inputs((0,), 3))
     expected = evaluate(subject.oracle, subject.inputs((2,), 3))
@@ -243,12 +280,27 @@ def library_calls(subject: Subject) -> dict[str, tuple[Any, tuple, dict]]:
 
 
 def opcheck(op: Any, args: tuple, kwargs: dict) -> None:
+    differentiable = "_backward" not in str(op)  # kernels have first derivatives only
+
     def as_leaf(value: Any) -> Any:
         if isinstance(value, Tensor) and value.is_floating_point():
-            return value.detach().clone().requires_grad_()
+            return value.detach().clone().requires_grad_(differentiable)
         return value
 
     torch.library.opcheck(op, tree_map(as_leaf, args), tree_map(as_leaf, kwargs))
+
+
+def large_maps(case: Case) -> None:
+    """Rows and columns of maps larger than the caches, which kernels may walk in another way, on 1 and 2 threads."""
+    subject = Subject(case, None, "cpu")
+    for order in ((0, 1, 2, 3), (0, 2, 1, 3)):
+        inputs = subject.inputs((2, 96), 96, torch.float32)
+        inputs |= {name: inputs[name].permute(order).contiguous().permute(order) for name in case.sequences}
+        for reverse in (False, True):
+            run = partial(subject.run, reverse=reverse)
+            one = on_threads(1, run, inputs)
+            assert_all_close(one, evaluate(partial(subject.oracle, reverse=reverse), tree_map(Tensor.double, inputs)))
+            assert_same_bits(one, on_threads(2, run, inputs))
 
 
 PROMISES: dict[str, Callable[[Subject], None]] = {
@@ -265,6 +317,8 @@ PROMISES: dict[str, Callable[[Subject], None]] = {
             no_initial_is_zeros,
             any_strides,
             inputs_are_kept,
+            threads_change_no_bit,
+            companions_change_no_bit,
             empty_batch,
             no_step_is_refused,
             gradcheck,
@@ -280,7 +334,7 @@ def subjects(cases: list[Case], backends: Mapping[str, Backend]) -> Iterator[Sub
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     for name, backend in backends.items():
         for device in devices:
-            if backend.runs_on(torch.device(device)):
+            if backend.refusal(torch.device(device)) is None:
                 yield from (Subject(case, name, device) for case in cases)
 
 

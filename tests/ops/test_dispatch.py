@@ -11,6 +11,11 @@ TABLE = {
     "fast": Backend(lambda: "fast", devices=("cuda",)),
     "reference": Backend(lambda: "reference"),
 }
+PARTIAL = {
+    "plain": Backend(lambda: "plain", lacks=("gain_ih", "gain_hh")),
+    "broken": Backend(lambda: "broken", problem="it was not built; build it"),
+    "reference": Backend(lambda: "reference"),
+}
 
 
 def test_first_that_runs_on_the_device():
@@ -41,6 +46,26 @@ def test_nothing_is_tried_in_its_place(name):
         choose(TABLE, name, CPU)
     with use_backend(name), pytest.raises(ValueError, match=message):
         choose(TABLE, None, CPU)
+
+
+def test_default_handles_the_arguments():
+    assert choose(PARTIAL, None, CPU)() == "plain"
+    assert choose(PARTIAL, None, CPU, options=["hidden_mask"])() == "plain"
+    assert choose(PARTIAL, None, CPU, options=["hidden_mask", "gain_hh"])() == "reference"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("plain", ["gain_hh"], "does not handle gain_hh; leave it out or choose one of reference"),
+        ("broken", [], "is not available: it was not built; build it, or choose one of plain, reference"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_its_reason(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        choose(PARTIAL, name, CPU, options)
+    with use_backend(name), pytest.raises(ValueError, match=message):
+        choose(PARTIAL, None, CPU, options)
 
 
 def test_operations_obey_the_context():

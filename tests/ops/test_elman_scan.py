@@ -46,10 +46,14 @@ def make(batch, steps, normalise=False, mask=False):
 
 TANH = contract.Case("tanh", elman_scan, oracle, make, {"nonlinearity": "tanh"})
 RELU = contract.Case("relu", elman_scan, oracle, make, {"nonlinearity": "relu"})
+MASKED = replace(TANH, name="masked", make=partial(make, mask=True))
 EXTRA = replace(TANH, name="normalised and masked", make=partial(make, normalise=True, mask=True))
+REFERENCE = {"reference": BACKENDS["reference"]}  # the one that normalises
 
 
-@pytest.mark.parametrize("promise", contract.promises([TANH, RELU, EXTRA], BACKENDS))
+@pytest.mark.parametrize(
+    "promise", contract.promises([TANH, RELU, MASKED], BACKENDS) + contract.promises([EXTRA], REFERENCE)
+)
 def test_contract(promise):
     promise()
 

@@ -63,13 +63,18 @@ def make(batch, steps, normalise=False, mask=False):
 
 AFTER = contract.Case("reset after", gru_scan, oracle, make, {"reset_after": True})
 BEFORE = contract.Case("reset before", gru_scan, oracle, make, {"reset_after": False})
+MASKED = [replace(case, name=f"{case.name}, masked", make=partial(make, mask=True)) for case in (AFTER, BEFORE)]
 EXTRAS = [
     replace(case, name=f"{case.name}, normalised and masked", make=partial(make, normalise=True, mask=True))
     for case in (AFTER, BEFORE)
 ]
+REFERENCE = {"reference": BACKENDS["reference"]}  # the one that normalises
 
 
-@pytest.mark.parametrize("promise", contract.promises([AFTER, BEFORE, *EXTRAS], BACKENDS))
+@pytest.mark.parametrize(
+    "promise",
+    contract.promises([AFTER, BEFORE, *MASKED], BACKENDS) + contract.promises(EXTRAS, REFERENCE),
+)
 def test_contract(promise):
     promise()
 

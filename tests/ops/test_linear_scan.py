@@ -1,6 +1,7 @@
 """linear_scan: its contract, a sum worked by hand, and faults that the contract must catch."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -19,26 +20,32 @@ def oracle(decay, update, initial, reverse):
     return by_time(states), h
 
 
-def make(batch, steps):
+def make(batch, steps, channels=3):
     return {
-        "decay": torch.sigmoid(random(*batch, steps, 3) + 2),
-        "update": random(*batch, steps, 3),
-        "initial": random(*batch, 3),
+        "decay": torch.sigmoid(random(*batch, steps, channels) + 2),
+        "update": random(*batch, steps, channels),
+        "initial": random(*batch, channels),
     }
 
 
 CASE = contract.Case("linear", linear_scan, oracle, make, sequences=("decay", "update"))
+WIDE = replace(CASE, name="37 channels", make=partial(make, channels=37))  # two vectors and a rest
 
 
-@pytest.mark.parametrize("promise", contract.promises([CASE], BACKENDS))
+@pytest.mark.parametrize("promise", contract.promises([CASE, WIDE], BACKENDS))
 def test_contract(promise):
     promise()
 
 
-def test_long_sequences_stay_exact():
+def test_large_maps():
+    contract.large_maps(replace(CASE, make=partial(make, channels=64)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_long_sequences_stay_exact(backend):
     """Where the cumulative-product form is not finite from 256 steps on, and the logarithmic form off by 1e-3."""
     decay, update = torch.rand(2, 16_384, 3), torch.randn(2, 16_384, 3)
-    output, _ = linear_scan(decay, update)
+    output, _ = linear_scan(decay, update, backend=backend)
     exact, _ = oracle(decay.double(), update.double(), 0, reverse=False)
     assert (output - exact).abs().max() <= 1e-6 * exact.abs().max()
 
@@ -103,6 +110,14 @@ def breaks_the_graph(decay, update, initial=None, **options):
     return linear_scan(decay, update, initial, **options)
 
 
+def sees_the_threads(decay, update, initial=None, **options):
+    return linear_scan(decay, update + 1e-6 * torch.get_num_threads(), initial, **options)
+
+
+def sees_its_companions(decay, update, initial=None, **options):
+    return linear_scan(decay, update + 1e-6 * update.mean(), initial, **options)
+
+
 @pytest.mark.parametrize(
     ("fault", "promise"),
     [
@@ -119,6 +134,8 @@ def breaks_the_graph(decay, update, initial=None, **options):
         (blind_to_decay, "float64"),
         (blind_to_decay, "gradcheck"),
         (in_place, "inputs_are_kept"),
+        (sees_the_threads, "threads_change_no_bit"),
+        (sees_its_companions, "companions_change_no_bit"),
         (breaks_the_graph, "one_graph"),
     ],
 )

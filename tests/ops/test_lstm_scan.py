@@ -45,10 +45,14 @@ def make(batch, steps, normalise=False, mask=False):
 
 
 PLAIN = contract.Case("lstm", lstm_scan, oracle, make)
+MASKED = replace(PLAIN, name="masked", make=partial(make, mask=True))
 EXTRA = replace(PLAIN, name="normalised and masked", make=partial(make, normalise=True, mask=True))
+REFERENCE = {"reference": BACKENDS["reference"]}  # the one that normalises
 
 
-@pytest.mark.parametrize("promise", contract.promises([PLAIN, EXTRA], BACKENDS))
+@pytest.mark.parametrize(
+    "promise", contract.promises([PLAIN, MASKED], BACKENDS) + contract.promises([EXTRA], REFERENCE)
+)
 def test_contract(promise):
     promise()
 

@@ -82,11 +82,14 @@ class Cell(nn.Module):
             return None
         return F.dropout(x.new_ones(*x.shape[:-2], self.hidden_size), self.recurrent_dropout)
 
-    def input_products(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The products (*batch, T, H) with the input, one a gate, in the dtype of the state; for gates blind to it."""
+    def input_product(self, x: Tensor) -> Tensor:
+        """The product (*batch, T, gates * H) with the input in the dtype of the state, for gates blind to the state."""
         rows, size = self.weight_ih.shape[0], self.hidden_size
-        products = input_product(x, self.weight_ih, self.bias_ih, self.gain_ih, (size,) * (rows // size))
-        return widen(products)[0].split(size, dim=-1)
+        return widen(input_product(x, self.weight_ih, self.bias_ih, self.gain_ih, (size,) * (rows // size)))[0]
+
+    def input_products(self, x: Tensor) -> tuple[Tensor, ...]:
+        """`input_product` as views (*batch, T, H), one a gate."""
+        return self.input_product(x).split(self.hidden_size, dim=-1)
 
     def drop(self, output: Tensor) -> Tensor:
         """Dropout on the output."""

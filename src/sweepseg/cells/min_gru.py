@@ -1,9 +1,8 @@
 """MinGRU: a GRU whose gates do not see the state, so its recurrence is linear."""
 
-import torch
 from torch import Tensor
 
-from ..ops import linear_scan
+from ..ops import min_gru_scan
 from ._base import Cell, Init, check_init, chrono_bias
 
 
@@ -23,6 +22,7 @@ class MinGRU(Cell):
         init: "default" (torch.nn's uniform values) or "chrono", which spreads the memory over 1 to ``max_lag`` steps.
         max_lag: Longest lag in steps to remember, for "chrono".
 
+    >>> import torch
     >>> cell = MinGRU(3, 8)
     >>> output, state = cell(torch.ones(2, 5, 3))
     >>> output.shape, state.shape
@@ -62,7 +62,5 @@ class MinGRU(Cell):
         Returns:
             The states (*batch, T, H) and the state (*batch, H) after the last step that was run.
         """
-        z, candidate = self.input_products(x)
-        decay, update = torch.sigmoid(-z), torch.sigmoid(z) * candidate
-        output, state = linear_scan(decay, update, state, reverse=reverse)
+        output, state = min_gru_scan(self.input_product(x), state, reverse=reverse)
         return self.drop(output.to(x.dtype)), state

@@ -1,10 +1,8 @@
 """MinLSTM: an LSTM whose gates do not see the state, so its recurrence is linear."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import linear_scan
+from ..ops import min_lstm_scan
 from ._base import Cell, Init, check_init, reset_input_and_forget_bias
 
 
@@ -26,6 +24,7 @@ class MinLSTM(Cell):
         max_lag: Longest lag in steps to remember, for "chrono".
         forget_bias: The forget gate's bias at the start. Default: as ``init``.
 
+    >>> import torch
     >>> cell = MinLSTM(3, 8)
     >>> output, state = cell(torch.ones(2, 5, 3))
     >>> output.shape, state.shape
@@ -65,9 +64,5 @@ class MinLSTM(Cell):
         Returns:
             The states (*batch, T, H) and the state (*batch, H) after the last step that was run.
         """
-        i, f, candidate = self.input_products(x)
-        # f' and i' as a softmax of the logarithms of the gates, -softplus(-f) and -softplus(-i): no 0 / 0 if both close
-        ratio = F.softplus(-i, threshold=40) - F.softplus(-f, threshold=40)
-        decay, update = torch.sigmoid(ratio), torch.sigmoid(-ratio) * candidate
-        output, state = linear_scan(decay, update, state, reverse=reverse)
+        output, state = min_lstm_scan(self.input_product(x), state, reverse=reverse)
         return self.drop(output.to(x.dtype)), state

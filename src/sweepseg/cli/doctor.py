@@ -20,13 +20,21 @@ def findings() -> list[str]:
         f"GPU: {torch.cuda.get_device_name()}"
         if torch.cuda.is_available()
         else "GPU: none, everything runs on the CPU",
-        "kernels: the reference path, plain torch (no compiled kernels in this version)",
+        _kernels(),
         _torchvision(),
     ]
     for module, extra in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             lines.append(f'{module} is not installed; for what needs it: pip install "sweepseg[{extra}]"')
     return lines
+
+
+def _kernels() -> str:
+    from ..ops import _native
+
+    if _native.problem is None:
+        return f"kernels: compiled for {_native.variant()}"
+    return f"kernels: none, everything runs on the slower reference path in plain torch: {_native.problem}"
 
 
 def _torchvision() -> str:

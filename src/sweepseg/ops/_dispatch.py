@@ -1,6 +1,6 @@
 """The only place where a backend is picked: the ``backend`` argument, else `use_backend`, else the device."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,25 @@ class Backend:
     Args:
         run: The implementation; all backends of an operation share one signature.
         devices: The torch device types it runs on; None means any.
+        problem: Why it cannot run on this machine, and what to do; None if it can.
+        lacks: Names of the optional arguments that it does not handle.
     """
 
     run: Callable[..., Any]
     devices: tuple[str, ...] | None = None
+    problem: str | None = None
+    lacks: tuple[str, ...] = ()
 
-    def runs_on(self, device: torch.device) -> bool:
-        """Whether tensors on this device can be handed to it."""
-        return self.devices is None or device.type in self.devices
+    def refusal(self, device: torch.device, options: Iterable[str] = ()) -> str | None:
+        """Why it cannot run on tensors of this device with these optional arguments, or None if it can."""
+        if self.problem is not None:
+            return f"is not available: {self.problem},"
+        if self.devices is not None and device.type not in self.devices:
+            return f"does not run on {device}; move the tensors"
+        for option in options:
+            if option in self.lacks:
+                return f"does not handle {option}; leave it out"
+        return None
 
 
 _requested: str | None = None  # a plain variable, because torch.compile traces it and no ContextVar
@@ -43,23 +54,27 @@ def use_backend(name: str | None) -> Iterator[None]:
         _requested = previous
 
 
-def choose(backends: Mapping[str, Backend], requested: str | None, device: torch.device) -> Callable[..., Any]:
+def choose(
+    backends: Mapping[str, Backend], requested: str | None, device: torch.device, options: Iterable[str] = ()
+) -> Callable[..., Any]:
     """The implementation to run.
 
     Args:
         backends: The operation's table, the preferred one first.
-        requested: The caller's ``backend`` argument. None asks `use_backend`, then takes the first that runs.
+        requested: The caller's ``backend`` argument. None asks `use_backend`, then takes the first that can run.
         device: Where the tensors are.
+        options: Names of the optional arguments that are in use, of those that some backend lacks.
 
     Raises:
-        ValueError: The backend asked for does not exist or does not run on ``device``. Nothing is tried in its place.
+        ValueError: The backend asked for does not exist or cannot run. Nothing is tried in its place.
     """
     name = requested or _requested
     if name is None:
-        return next(backend.run for backend in backends.values() if backend.runs_on(device))
+        return next(backend.run for backend in backends.values() if backend.refusal(device, options) is None)
     if name not in backends:
         raise ValueError(f"backend {name!r} does not exist for this operation; choose one of {', '.join(backends)}")
-    if not backends[name].runs_on(device):
-        able = ", ".join(other for other, backend in backends.items() if backend.runs_on(device))
-        raise ValueError(f"backend {name!r} does not run on {device}; move the tensors or choose one of {able}")
+    refusal = backends[name].refusal(device, options)
+    if refusal is not None:
+        able = ", ".join(other for other, backend in backends.items() if backend.refusal(device, options) is None)
+        raise ValueError(f"backend {name!r} {refusal} or choose one of {able}")
     return backends[name].run

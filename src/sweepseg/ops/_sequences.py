@@ -26,6 +26,14 @@ def check_shape(op: str, name: str, tensor: Tensor | None, shape: Iterable[int])
         raise ValueError(f"{op}: {name} has shape {tuple(tensor.shape)}; give {tuple(shape)}")
 
 
+def check_gates(op: str, gates: Tensor, parts: int) -> int:
+    """H of a sequence of gates (*batch, T, parts * H); ValueError if it is none."""
+    check_sequence(op, gates)
+    if gates.shape[-1] % parts:
+        raise ValueError(f"{op}: gates have shape {tuple(gates.shape)}; give {parts} * hidden_size channels")
+    return gates.shape[-1] // parts
+
+
 def check_recurrence(
     op: str,
     gates: int,
@@ -60,7 +68,7 @@ def check_recurrence(
 def widen(x: Tensor, *others: Tensor | None) -> list[Any]:
     """All tensors in the dtype of the state: float64 if ``x`` is float64, else float32. None stays None."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return [None if tensor is None else tensor.to(dtype) for tensor in (x, *others)]
+    return [tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype) for tensor in (x, *others)]
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager:

@@ -2,11 +2,20 @@
 
 from torch import Tensor
 
+from .. import _native
 from .._dispatch import Backend, choose
 from .._sequences import check_recurrence
-from . import _reference
+from . import _cpu, _reference
 
-BACKENDS = {"reference": Backend(_reference.scan)}
+BACKENDS = {
+    "cpu": Backend(
+        _cpu.scan,
+        devices=("cpu",),
+        problem=_native.problem_with("sweepseg_gru_scan_reset_before_float"),
+        lacks=("gain_ih", "gain_hh"),
+    ),
+    "reference": Backend(_reference.scan),
+}
 
 
 def gru_scan(
@@ -66,7 +75,8 @@ def gru_scan(
         vectors={"bias_ih": bias_ih, "bias_hh": bias_hh, "gain_ih": gain_ih, "gain_hh": gain_hh},
         states={"initial": initial, "hidden_mask": hidden_mask},
     )
-    scan = choose(BACKENDS, backend, x.device)
+    in_use = {"gain_ih": gain_ih is not None, "gain_hh": gain_hh is not None}
+    scan = choose(BACKENDS, backend, x.device, [option for option, used in in_use.items() if used])
     return scan(
         x,
         weight_ih,

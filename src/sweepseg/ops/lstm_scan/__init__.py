@@ -2,11 +2,20 @@
 
 from torch import Tensor
 
+from .. import _native
 from .._dispatch import Backend, choose
 from .._sequences import check_recurrence
-from . import _reference
+from . import _cpu, _reference
 
-BACKENDS = {"reference": Backend(_reference.scan)}
+BACKENDS = {
+    "cpu": Backend(
+        _cpu.scan,
+        devices=("cpu",),
+        problem=_native.problem_with("sweepseg_lstm_scan_float"),
+        lacks=("gain_ih", "gain_hh"),
+    ),
+    "reference": Backend(_reference.scan),
+}
 
 
 def lstm_scan(
@@ -64,5 +73,6 @@ def lstm_scan(
         vectors={"bias_ih": bias_ih, "bias_hh": bias_hh, "gain_ih": gain_ih, "gain_hh": gain_hh},
         states={"initial h": h, "initial c": c, "hidden_mask": hidden_mask},
     )
-    scan = choose(BACKENDS, backend, x.device)
+    in_use = {"gain_ih": gain_ih is not None, "gain_hh": gain_hh is not None}
+    scan = choose(BACKENDS, backend, x.device, [option for option, used in in_use.items() if used])
     return scan(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, gain_ih, gain_hh, hidden_mask, reverse)

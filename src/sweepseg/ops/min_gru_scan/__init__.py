@@ -1,0 +1,45 @@
+"""The MinGRU recurrence over a whole sequence of gates that were computed before."""
+
+from torch import Tensor
+
+from .. import _native
+from .._dispatch import Backend, choose
+from .._sequences import check_gates, check_shape
+from . import _cpu, _reference
+
+BACKENDS = {
+    "cpu": Backend(_cpu.scan, devices=("cpu",), problem=_native.problem_with("sweepseg_min_gru_scan_float")),
+    "reference": Backend(_reference.scan),
+}
+
+
+def min_gru_scan(
+    gates: Tensor, initial: Tensor | None = None, *, reverse: bool = False, backend: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run h[t] = (1 - z[t]) * h[t-1] + z[t] * candidate[t], z = sigmoid(update gate), along the steps.
+
+    Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201, section 3.1.
+
+    Args:
+        gates: (*batch, T, 2 H) with one or two batch dimensions of any stride: update gate before its sigmoid, then
+            candidate, as one matrix product leaves them.
+        initial: State before the first step that is run, (*batch, H). Default: zeros.
+        reverse: Run from the last step to the first.
+        backend: A key of ``BACKENDS``. Default: see `sweepseg.ops.use_backend`.
+
+    Returns:
+        The states (*batch, T, H), in dtype and memory order of ``gates``, and the state (*batch, H) after the last step
+        that was run, in float32 or, for float64 input, float64.
+
+    Raises:
+        ValueError: Shapes do not fit, the sequence has no step, or the backend cannot run.
+
+    >>> import torch
+    >>> half_open, candidate = torch.zeros(1, 3, 1), torch.full((1, 3, 1), 4.0)
+    >>> output, final = min_gru_scan(torch.cat((half_open, candidate), dim=-1))
+    >>> output.flatten().tolist(), final.item()
+    ([2.0, 3.0, 3.5], 3.5)
+    """
+    hidden_size = check_gates("min_gru_scan", gates, 2)
+    check_shape("min_gru_scan", "initial", initial, (*gates.shape[:-2], hidden_size))
+    return choose(BACKENDS, backend, gates.device)(gates, initial, reverse)
