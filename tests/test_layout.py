@@ -17,7 +17,7 @@ GROUPS = [
     {"models"},
     {"tasks"},
     {"training", "inference"},
-    {"export", "hub", "keras", "testing"},
+    {"export", "hub", "keras", "testing", "benchmark"},
     {"cli", "serve"},
 ]
 RANKS = {package: rank for rank, group in enumerate(GROUPS, 1) for package in group} | dict.fromkeys(LEAVES, 0)

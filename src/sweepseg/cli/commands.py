@@ -140,6 +140,66 @@ def predict(
     return result.exit_code
 
 
+def benchmark(
+    suite: Literal["kernels", "models"] = "kernels",
+    quick: bool = False,
+    threads: int | None = None,
+    repeats: int | None = None,
+    output: str | None = None,
+    json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Measure speed and memory on this machine, beside torch.nn, attention, convolutions and the machine's limits.
+
+    Args:
+        suite: kernels (operations and layers, with goals) or models (each beside its control).
+        quick: Small maps and one repeat, in seconds, to see that everything runs; its figures say little.
+        threads: Threads to compute on; by default those that torch uses.
+        repeats: Rounds whose median counts, at least 7; by default 7.
+        output: Folder for benchmark.csv and, where matplotlib is installed, benchmark.png with a bar for every goal.
+        json: Print machine and figures as JSON.
+        quiet: No progress bar.
+    """
+    import importlib.util
+    from pathlib import Path
+
+    import torch
+
+    from ..benchmark import SUITES
+    from ..benchmark.machine import describe
+    from ..benchmark.report import plot, record, summary, table, to_csv
+    from ..benchmark.timing import Timer
+    from ..errors import UsageError
+    from ..io.files import atomic_write
+    from ..training.allocator import keep_freed_memory
+    from .progress import tracker
+
+    if repeats is not None and repeats < 7 and not quick:
+        raise UsageError(f"repeats is {repeats}; give at least 7, or --quick for a smoke run")
+    for name, value in (("threads", threads), ("repeats", repeats)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}; give at least 1")
+    torch.set_num_threads(threads or torch.get_num_threads())
+    keep_freed_memory()
+    timer = Timer(repeats or (1 if quick else 7))
+    machine = describe()
+    if output is not None:
+        atomic_write(Path(output) / "benchmark.csv", to_csv([], machine))  # fails now and not after minutes
+    cases = tracker("measuring", quiet=quiet)(SUITES[suite](quick))
+    rows = [row for case in cases for row in case.run(timer)]
+    if output is not None:
+        atomic_write(Path(output) / "benchmark.csv", to_csv(rows, machine))
+        if importlib.util.find_spec("matplotlib") is not None:
+            atomic_write(Path(output) / "benchmark.png", plot(rows))
+    if json:
+        print_json({"machine": machine, "rows": [*map(record, rows)]})
+        return 0
+    print(", ".join(f"{name}: {value}" for name, value in machine.items()))
+    print(table(rows))
+    print(summary(rows))
+    return 0
+
+
 def list(json: bool = False) -> int:
     """List models, cells, scan orders, losses and tasks.
 

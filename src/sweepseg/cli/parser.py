@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "val": commands.val,
     "predict": commands.predict,
+    "benchmark": commands.benchmark,
     "list": commands.list,
     "info": commands.info,
     "doctor": commands.doctor,
