@@ -1,7 +1,7 @@
 """Rows of the suite of kernels about layers and networks: beside torch.nn, attention, convolutions, the reference."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -19,7 +19,10 @@ from .runs import layer_run, network_run, random_map, size
 from .timing import Timer
 
 CHANNELS, HIDDEN = 128, 32  # of a layer, and of each of its four sweeps
-SWEPT = {"four-way GRU layer": (GRU, ops.gru_scan), "four-way MinGRU layer": (MinGRU, ops.min_gru_scan)}
+SWEPT: dict[str, tuple[type[nn.Module], Callable]] = {
+    "four-way GRU layer": (GRU, ops.gru_scan),
+    "four-way MinGRU layer": (MinGRU, ops.min_gru_scan),
+}
 
 
 def cases(scale: int) -> list[Case]:
