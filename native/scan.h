@@ -24,30 +24,15 @@ struct Sequence {
     SWEEPSEG_INLINE T* at(int64_t o, int64_t i, int64_t t) const { return data + o * outer + i * inner + t * step; }
 };
 
-// What Python hands over: reverse, the number of batch dimensions, the sizes of the output, then the address and the
-// strides of the output and of each other tensor. Where there is one batch dimension it is `inner`.
-template <typename T>
-struct Call {
-    const int64_t* next;
-    bool outer;  // there are two batch dimensions
-    Shape shape;
-
-    explicit Call(const int64_t* call) : next(call) {
-        shape.reverse = *next++;
-        outer = *next++ == 2;
-        shape.outer = outer ? *next++ : 1;
-        shape.inner = *next++;
-        shape.steps = *next++;
-        shape.channels = *next++;
+// Take COUNT sequences that lie side by side, PARTS of them in the channels of each tensor.
+template <int PARTS, int COUNT, typename T>
+const Sequence<T>* split(const Sequence<T>* tensors, int64_t channels, Sequence<T>* sequences) {
+    for (int k = 0; k < COUNT; k++) {
+        sequences[k] = tensors[k / PARTS];
+        sequences[k].data += k % PARTS * channels;
     }
-    // The next tensor as `parts` sequences that lie side by side in its channels.
-    void take(Sequence<T>* sequences, int parts) {
-        T* data = reinterpret_cast<T*>(*next++);
-        const int64_t stride = outer ? *next++ : 0;
-        for (int k = 0; k < parts; k++) sequences[k] = {data + k * shape.channels, stride, next[0], next[1]};
-        next += 3;
-    }
-};
+    return tensors + COUNT / PARTS;
+}
 
 template <typename T>
 constexpr int64_t vectors(int64_t channels) {
@@ -236,15 +221,15 @@ SWEEPSEG_INLINE void advance(const Sequence<T>* sequences, const Lines<T>& lines
     }, Access::DESCENDS && step[0] < 0);
 }
 
-// Run h = Step::forward(inputs, h). The tensors are the output, then the inputs, PARTS in each; `initial` may be null.
+// Run h = Step::forward(inputs, h). The shape is that of the output; the tensors are the inputs, PARTS in each, then the
+// output; `initial` may be null.
 template <typename T, typename Step>
-void scan(const int64_t* arguments, const T* initial, T* final) {
+void scan(const Shape& shape, const Sequence<T>* tensors, const T* initial, T* final) {
     constexpr int INPUTS = Step::INPUTS;
-    Call<T> call(arguments);
     Sequence<T> sequences[INPUTS + 1];  // the inputs, the output
-    call.take(sequences + INPUTS, 1);
-    for (int k = 0; k < INPUTS; k += Step::PARTS) call.take(sequences + k, Step::PARTS);
-    for_each_block(call.shape, sequences, Step::GRAIN, [&](const Shape& shape, const Block& block, auto access) {
+    tensors = split<Step::PARTS, INPUTS>(tensors, shape.channels, sequences);
+    sequences[INPUTS] = *tensors;
+    for_each_block(shape, sequences, Step::GRAIN, [&](const Shape& shape, const Block& block, auto access) {
         const Lines<T> lines{shape, block};
         const int64_t width = vectors<T>(block.channels);
         constexpr int TOGETHER = decltype(access)::TOGETHER;
@@ -290,18 +275,18 @@ SWEEPSEG_INLINE void retreat(const Sequence<T>* sequences, const Lines<T>& lines
 }
 
 // The gradients: with s = d loss / d h[t], Step::backward(inputs[t], h[t-1], s, gradients of inputs[t]) returns the part
-// of d loss / d h[t-1] that comes through h[t]. The tensors are the output, the inputs, the gradient of the output, then
-// those of the inputs; `initial` and `grad_final` may be null.
+// of d loss / d h[t-1] that comes through h[t]. The tensors are the inputs, the output, its gradient, then the
+// gradients of the inputs; `initial` and `grad_final` may be null.
 template <typename T, typename Step>
-void scan_backward(const int64_t* arguments, const T* initial, const T* grad_final, T* grad_initial) {
+void scan_backward(const Shape& shape, const Sequence<T>* tensors, const T* initial, const T* grad_final,
+                   T* grad_initial) {
     constexpr int INPUTS = Step::INPUTS;
-    Call<T> call(arguments);
     Sequence<T> sequences[2 * INPUTS + 2];  // the inputs, the output, its gradient, theirs
-    call.take(sequences + INPUTS, 1);
-    for (int k = 0; k < INPUTS; k += Step::PARTS) call.take(sequences + k, Step::PARTS);
-    call.take(sequences + INPUTS + 1, 1);
-    for (int k = 0; k < INPUTS; k += Step::PARTS) call.take(sequences + INPUTS + 2 + k, Step::PARTS);
-    for_each_block(call.shape, sequences, Step::GRAIN, [&](const Shape& shape, const Block& block, auto access) {
+    tensors = split<Step::PARTS, INPUTS>(tensors, shape.channels, sequences);
+    sequences[INPUTS] = *tensors++;
+    sequences[INPUTS + 1] = *tensors++;
+    split<Step::PARTS, INPUTS>(tensors, shape.channels, sequences + INPUTS + 2);
+    for_each_block(shape, sequences, Step::GRAIN, [&](const Shape& shape, const Block& block, auto access) {
         const Lines<T> lines{shape, block};
         const int64_t width = vectors<T>(block.channels);
         constexpr int TOGETHER = decltype(access)::TOGETHER;
@@ -325,13 +310,15 @@ void scan_backward(const int64_t* arguments, const T* initial, const T* grad_fin
 }  // namespace sweepseg
 
 // The functions of one recurrence that Python calls, for float and double.
-#define SWEEPSEG_SCAN_OF(NAME, STEP, T)                                                                    \
-    SWEEPSEG_API void sweepseg_##NAME##_##T(const int64_t* call, const T* initial, T* final, const void*) { \
-        sweepseg::scan<T, STEP<T>>(call, initial, final);                                                  \
-    }                                                                                                      \
-    SWEEPSEG_API void sweepseg_##NAME##_backward_##T(const int64_t* call, const T* initial,                \
-                                                     const T* grad_final, T* grad_initial) {               \
-        sweepseg::scan_backward<T, STEP<T>>(call, initial, grad_final, grad_initial);                      \
+#define SWEEPSEG_SCAN_OF(NAME, STEP, T)                                                                       \
+    SWEEPSEG_API void sweepseg_##NAME##_##T(const sweepseg::Shape* shape, const sweepseg::Sequence<T>* tensors, \
+                                            const T* initial, T* final) {                                     \
+        sweepseg::scan<T, STEP<T>>(*shape, tensors, initial, final);                                          \
+    }                                                                                                         \
+    SWEEPSEG_API void sweepseg_##NAME##_backward_##T(const sweepseg::Shape* shape,                            \
+                                                     const sweepseg::Sequence<T>* tensors, const T* initial,  \
+                                                     const T* grad_final, T* grad_initial) {                  \
+        sweepseg::scan_backward<T, STEP<T>>(*shape, tensors, initial, grad_final, grad_initial);              \
     }
 #define SWEEPSEG_SCAN(NAME, STEP)       \
     SWEEPSEG_SCAN_OF(NAME, STEP, float) \

@@ -338,6 +338,11 @@ def subjects(cases: list[Case], backends: Mapping[str, Backend]) -> Iterator[Sub
                 yield from (Subject(case, name, device) for case in cases)
 
 
+def on_cpu(backends: Mapping[str, Backend]) -> list[str]:
+    """Names of the backends that run on the CPU of this machine."""
+    return [name for name, backend in backends.items() if backend.refusal(torch.device("cpu")) is None]
+
+
 def promises(cases: list[Case], backends: Mapping[str, Backend]) -> list[Any]:
     """Parameters for pytest: every promise about every subject, as a function without arguments.
 

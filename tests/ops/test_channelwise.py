@@ -25,10 +25,3 @@ def test_saves_only_inputs_and_output():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.data_ptr()) or x, lambda x: x):
         output, _ = linear_scan(decay, update)
     assert set(saved) == {decay.data_ptr(), update.data_ptr(), output.data_ptr()}
-
-
-def test_second_derivatives_are_refused():
-    decay, update = sequences()
-    (gradient,) = torch.autograd.grad(linear_scan(decay, update)[0].sum(), decay, create_graph=True)
-    with pytest.raises(RuntimeError, match="first derivatives only"):
-        gradient.sum().backward()

@@ -36,14 +36,14 @@ def test_contract(promise):
     promise()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 def test_worked_by_hand(backend):
     """Half open gate, candidate 4: 2, 3, 3.5."""
     gates = torch.tensor([0.0, 4.0]).expand(1, 3, 2)
     assert min_gru_scan(gates, backend=backend)[0].flatten().tolist() == [2, 3, 3.5]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 @pytest.mark.parametrize("update_gate", [-torch.inf, -1e4, 1e4, torch.inf])
 def test_extreme_gates(backend, update_gate):
     """A gate that is shut keeps the state, one that is open takes the candidate; gradients stay finite."""
@@ -54,7 +54,7 @@ def test_extreme_gates(backend, update_gate):
     assert gates.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 @pytest.mark.parametrize(("dtype", "unit"), [(torch.float32, 2**-24), (torch.float64, 2**-53)])
 def test_both_sides_of_the_gate_are_accurate(backend, dtype, unit):
     """One step from 0 to 1 reads the gate, one from 1 to 0 its complement: a few roundings off, however small."""
@@ -69,7 +69,7 @@ def test_large_maps():
     contract.large_maps(replace(CASE, make=partial(make, channels=64)))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 def test_long_sequences_stay_exact(backend):
     gates = torch.randn(2, 16_384, 6)
     output, _ = min_gru_scan(gates, backend=backend)

@@ -36,7 +36,7 @@ def test_contract(promise):
     promise()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 @pytest.mark.parametrize("gate", [-300.0, 0.0, 300.0])
 def test_worked_by_hand(backend, gate):
     """Equal gates, candidate 4: 2, 3, 3.5; without 0 / 0 where both are shut."""
@@ -47,7 +47,7 @@ def test_worked_by_hand(backend, gate):
     assert gates.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 @pytest.mark.parametrize(("input_gate", "forget_gate"), [(-1e4, 0.0), (0.0, -1e4), (-1e4, -1e3), (-1e3, -1e4)])
 def test_extreme_gates(backend, input_gate, forget_gate):
     """The larger gate takes all: the state is kept or the candidate is taken."""
@@ -62,7 +62,7 @@ def test_large_maps():
     contract.large_maps(replace(CASE, make=partial(make, channels=64)))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
 def test_long_sequences_stay_exact(backend):
     gates = torch.randn(2, 16_384, 9)
     output, _ = min_lstm_scan(gates, backend=backend)

@@ -106,14 +106,6 @@ def test_gradient_of_one_result(name, result):
     assert_close(gradient("cpu"), gradient("reference"), "gradient of x")
 
 
-def test_second_derivatives_are_refused():
-    x = torch.ones(1, 2, 1, requires_grad=True)
-    output, _ = gru_scan(x, torch.ones(3, 1), torch.ones(3, 1), backend="cpu")
-    (gradient,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="first derivatives only"):
-        gradient.sum().backward()
-
-
 def test_gains_are_left_to_the_reference():
     inputs = (torch.ones(1, 2, 1), torch.ones(3, 1), torch.ones(3, 1))
     gain = torch.ones(3)

@@ -1,17 +1,25 @@
 """The compiled recurrences that run every channel on its own, native/scan.h, as torch operations."""
 
 from collections.abc import Sequence
-from ctypes import Array, c_int64, c_void_p
+from ctypes import c_void_p
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import _native
-from ._memory import laid_out_like
+from ._memory import (
+    contiguous,
+    empty_state,
+    empty_steps,
+    laid_out_like,
+    pointer,
+    sequences,
+    shape,
+    with_dense_channels,
+)
+from ._operation import define, make_differentiable
 from ._sequences import widen
-
-_library = torch.library.Library("sweepseg", "FRAGMENT")
 
 
 class Channelwise:
@@ -25,90 +33,74 @@ class Channelwise:
 
     def __init__(self, name: str, inputs: Sequence[str], *, parts: int = 1):
         self.parts, self.count = parts, len(inputs)
-        dtypes = {torch.float32: "float", torch.float64: "double"}
-        self.kernel, self.backward_kernel = (
-            {dtype: _native.function(f"sweepseg_{way}_{suffix}", *(c_void_p,) * 4) for dtype, suffix in dtypes.items()}
-            for way in (name, f"{name}_backward")
-        )
+        self.kernels = _native.functions(name, *(c_void_p,) * 4)
+        self.backward_kernels = _native.functions(f"{name}_backward", *(c_void_p,) * 5)
         tensors = ", ".join(f"Tensor {tensor}" for tensor in inputs)
         grads = ", ".join(["Tensor"] * len(inputs))
-        _library.define(f"{name}({tensors}, Tensor? initial, bool reverse) -> (Tensor, Tensor)")
-        _library.define(
-            f"{name}_backward({tensors}, Tensor output, Tensor grad_output, Tensor? initial, Tensor? grad_final, "
-            f"bool reverse) -> ({grads}, Tensor)"
+        self.forward = define(
+            name, f"({tensors}, Tensor? initial, bool reverse) -> (Tensor, Tensor)", self._forward, self._results
         )
-        operation = f"sweepseg::{name}"
-        _library.impl(name, self._forward, "CPU")
-        _library.impl(f"{name}_backward", self._backward, "CPU")
-        torch.library.register_fake(operation, self._results, lib=_library)
-        torch.library.register_fake(f"{operation}_backward", self._gradients, lib=_library)
-        torch.library.register_autograd(operation, self._differentiate, setup_context=_keep, lib=_library)
-        torch.library.register_autograd(f"{operation}_backward", _native.no_second_derivative, lib=_library)
-        self.forward = getattr(torch.ops.sweepseg, name).default
-        self.backward = getattr(torch.ops.sweepseg, f"{name}_backward").default
+        self.backward = define(
+            f"{name}_backward",
+            f"({tensors}, Tensor output, Tensor grad_output, Tensor? initial, Tensor? grad_final, bool reverse) "
+            f"-> ({grads}, Tensor)",
+            self._backward,
+            self._gradients,
+        )
+        make_differentiable(name, self._differentiate, _keep)
 
     def __call__(self, *inputs: Tensor, initial: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
         """The states (*batch, T, C) in dtype and memory order of the last input, and the last state (*batch, C)."""
         last = inputs[-1]
         *wide, h = widen(*inputs, initial)
-        dense = [_with_dense_channels(x) for x in wide]
-        output, final = self.forward(*dense, h if h is None else h.contiguous(), reverse)
-        if dense[-1] is last:
-            return output, final
-        return laid_out_like(output, last), final
+        dense = [with_dense_channels(x) for x in wide]  # one copy for both passes
+        output, final = self.forward(*dense, contiguous(h), reverse)
+        return output if dense[-1] is last else laid_out_like(output, last), final
 
     def _results(self, *arguments: Any) -> tuple[Tensor, Tensor]:
-        last = arguments[-3]
-        output = torch.empty_like(last if self.parts == 1 else last.narrow(-1, 0, last.shape[-1] // self.parts))
-        return output, _empty_state(output)
+        last = arguments[self.count - 1]
+        channels = last.shape[-1] // self.parts
+        return empty_steps(last, channels), empty_state(last, channels)
 
     def _forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
         *inputs, initial, reverse = arguments
         output, final = results = self._results(*arguments)
-        call = _call(reverse, output, *inputs)
-        self.kernel[output.dtype](call, None if initial is None else initial.data_ptr(), final.data_ptr(), None)
+        dense, initial = [with_dense_channels(x) for x in inputs], contiguous(initial)
+        self.kernels[output.dtype](
+            shape(output, reverse), sequences(*dense, output), pointer(initial), final.data_ptr()
+        )
         return results
 
     def _gradients(self, *arguments: Any) -> tuple[Tensor, ...]:
-        return *map(torch.empty_like, arguments[: self.count]), _empty_state(arguments[self.count])
+        inputs, output = arguments[: self.count], arguments[self.count]
+        return *(empty_steps(x, x.shape[-1]) for x in inputs), empty_state(output, output.shape[-1])
 
     def _backward(self, *arguments: Any) -> tuple[Tensor, ...]:
-        *inputs, output, grad_output, initial, grad_final, reverse = arguments
+        *tensors, initial, grad_final, reverse = arguments  # the inputs, the output and its gradient
         *gradients, of_initial = results = self._gradients(*arguments)
-        call = _call(reverse, output, *inputs, grad_output, *gradients)
-        states = (None if state is None else state.data_ptr() for state in (initial, grad_final, of_initial))
-        self.backward_kernel[output.dtype](call, *states)
+        dense = [with_dense_channels(x) for x in tensors]
+        initial, grad_final = contiguous(initial), contiguous(grad_final)
+        self.backward_kernels[of_initial.dtype](
+            shape(tensors[-1], reverse),
+            sequences(*dense, *gradients),
+            pointer(initial),
+            pointer(grad_final),
+            of_initial.data_ptr(),
+        )
         return results
 
     def _differentiate(
         self, ctx: Any, grad_output: Tensor | None, grad_final: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         *inputs, output, initial = ctx.saved_tensors
-        grad_output = torch.zeros_like(output) if grad_output is None else _with_dense_channels(grad_output)
-        grad_final = grad_final if grad_final is None else grad_final.contiguous()
-        *gradients, of_initial = self.backward(*inputs, output, grad_output, initial, grad_final, ctx.reverse)
+        grad_output = torch.zeros_like(output) if grad_output is None else with_dense_channels(grad_output)
+        *gradients, of_initial = self.backward(
+            *inputs, output, grad_output, initial, contiguous(grad_final), ctx.reverse
+        )
         return *gradients, None if initial is None else of_initial, None
 
 
 def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    *sequences, initial, ctx.reverse = inputs
+    *tensors, initial, ctx.reverse = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*sequences, output[0], initial)
-
-
-def _with_dense_channels(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _empty_state(output: Tensor) -> Tensor:
-    *batch, _, channels = output.shape
-    return output.new_empty((*batch, channels))
-
-
-def _call(reverse: bool, output: Tensor, *others: Tensor) -> Array:
-    """Call of native/scan.h."""
-    values = [reverse, output.ndim - 2, *output.shape]
-    for tensor in (output, *others):
-        values.append(tensor.data_ptr())
-        values += tensor.stride()
-    return (c_int64 * len(values))(*values)
+    ctx.save_for_backward(*tensors, output[0], initial)

@@ -1,7 +1,8 @@
 """Memory: results in the order of an input, and tensors as the compiled kernels see them."""
 
-from ctypes import Array, c_int64, c_void_p
+from struct import pack
 
+import torch
 from torch import Tensor
 
 from ._sequences import memory_order
@@ -14,6 +15,8 @@ def laid_out_like(x: Tensor, like: Tensor) -> Tensor:
     >>> laid_out_like(torch.zeros(2, 3), torch.zeros(5, 4).T).stride()
     (1, 2)
     """
+    if x.dtype == like.dtype and x.stride() == like.stride():
+        return x
     order = memory_order(like)
     dense = x.to(like.dtype).permute(order).contiguous()
     return dense.permute([order.index(dim) for dim in range(x.ndim)])
@@ -21,33 +24,56 @@ def laid_out_like(x: Tensor, like: Tensor) -> Tensor:
 
 def empty_steps(x: Tensor, channels: int) -> Tensor:
     """Memory for (*batch, T, channels) whose steps lie in memory in the order of those of ``x``, channels innermost."""
+    if x.is_contiguous():
+        return x.new_empty((*x.shape[:-1], channels))
     order = [dim for dim in memory_order(x) if dim != x.ndim - 1]
-    dense = x.new_empty([*(x.shape[dim] for dim in order), channels])
-    return dense.permute([*(order.index(dim) for dim in range(x.ndim - 1)), x.ndim - 1])
+    dense = x.new_empty([x.shape[dim] for dim in order] + [channels])
+    return dense.permute([order.index(dim) for dim in range(x.ndim - 1)] + [x.ndim - 1])
+
+
+def empty_state(x: Tensor, *sizes: int) -> Tensor:
+    """Memory for (*batch, *sizes) of the sequence ``x`` (*batch, T, channels)."""
+    return x.new_empty((*x.shape[:-2], *sizes))
 
 
 def with_dense_channels(x: Tensor) -> Tensor:
-    """``x`` itself or, if its last dimension is not contiguous, a copy.
-
-    For the kernels' own functions: strides that torch.compile predicts need not be those of the tensor that comes.
-    """
+    """``x`` itself or, if its last dimension is not contiguous, a copy."""
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def shape(x: Tensor, reverse: bool) -> Array:
+def contiguous(x: Tensor | None) -> Tensor | None:
+    """``x`` itself or, if it is not contiguous, a copy; None stays None."""
+    return None if x is None else x.contiguous()
+
+
+def needs_gradient(tensors: list[Tensor | None]) -> bool:
+    """Whether autograd will ask for gradients of what is computed from these tensors."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def shape(x: Tensor, reverse: bool) -> bytes:
     """Shape of native/scan.h for (*batch, T, channels)."""
-    return (c_int64 * 5)(*(1,) * (4 - x.ndim), *x.shape, reverse)
+    return pack("5q", *(1,) * (4 - x.ndim), *x.shape, reverse)
 
 
-def sequences(*tensors: Tensor) -> Array:
+def sequences(*tensors: Tensor) -> bytes:
     """Sequence[] of native/scan.h for (*batch, T, channels), channels contiguous."""
     values: list[int] = []
     for x in tensors:
-        strides = x.stride()[-4:-1]
-        values += (x.data_ptr(), *(0,) * (3 - len(strides)), *strides)
-    return (c_int64 * len(values))(*values)
+        values += (x.data_ptr(), *strides(x))
+    return pack(f"{len(values)}q", *values)
 
 
-def pointers(*tensors: Tensor | None) -> Array:
+def strides(x: Tensor) -> tuple[int, ...]:
+    """Of (*batch, T, channels): outer, where there are two batch dimensions, else 0; inner; step."""
+    return x.stride()[:3] if x.ndim == 4 else (0, *x.stride()[:2])
+
+
+def pointers(*tensors: Tensor | None) -> bytes:
     """void*[], null for None."""
-    return (c_void_p * len(tensors))(*(None if tensor is None else tensor.data_ptr() for tensor in tensors))
+    return pack(f"{len(tensors)}q", *map(pointer, tensors))
+
+
+def pointer(tensor: Tensor | None) -> int:
+    """void*, null for None."""
+    return 0 if tensor is None else tensor.data_ptr()

@@ -30,6 +30,12 @@ def load(path: Path) -> tuple[ctypes.CDLL | None, str | None]:
     return library, None
 
 
+def functions(name: str, *arguments: type) -> dict[torch.dtype, Any]:
+    """For each dtype the library's function ``sweepseg_<name>_<dtype>``; see `function`."""
+    dtypes = {torch.float32: "float", torch.float64: "double"}
+    return {dtype: function(f"sweepseg_{name}_{suffix}", *arguments) for dtype, suffix in dtypes.items()}
+
+
 def function(name: str, *arguments: type) -> Any:
     """A function of the library that takes these ctypes and returns nothing; None if there is a `problem_with` it."""
     if library is None or problem_with(name) is not None:
@@ -46,13 +52,6 @@ def problem_with(name: str) -> str | None:
     if not hasattr(library, name):
         return f"the compiled kernels are older than the Python code, they lack {name}; install sweepseg again"
     return None
-
-
-def no_second_derivative(*_: object) -> None:
-    """The autograd formula of the backward operations."""
-    raise RuntimeError(
-        "the compiled kernels have first derivatives only; run inside `with sweepseg.ops.use_backend('reference')`"
-    )
 
 
 library, problem = load(Path(__file__).parent / "kernels" / f"kernels-{variant()}.so")

@@ -1,23 +1,31 @@
 """The compiled recurrences with weights as torch operations; `gru_scan`, `lstm_scan` and `elman_scan` share them."""
 
 from collections.abc import Sequence
-from ctypes import Array, c_int64, c_void_p
+from ctypes import c_void_p
+from struct import pack
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import _native
-from ._memory import laid_out_like
-from ._sequences import memory_order, widen
+from ._memory import (
+    contiguous,
+    empty_state,
+    empty_steps,
+    laid_out_like,
+    needs_gradient,
+    pointers,
+    strides,
+    with_dense_channels,
+)
+from ._operation import define, make_differentiable
+from ._sequences import widen
 
 _INPUTS = (
     "Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, "
     "Tensor? h0, Tensor? c0, Tensor? mask"
 )
-_DTYPES = {torch.float32: "float", torch.float64: "double"}
-_Numbers = c_int64 * 18
-_library = torch.library.Library("sweepseg", "FRAGMENT")
 
 
 class Recurrence:
@@ -34,26 +42,23 @@ class Recurrence:
 
     def __init__(self, name: str, *, states: int = 1, saved: int = 0):
         self.states, self.saved = states, saved
-        self.kernels, self.backward_kernels = (
-            {dtype: _native.function(f"sweepseg_{way}_{suffix}", *arguments) for dtype, suffix in _DTYPES.items()}
-            for way, arguments in ((name, (c_void_p,) * 2), (f"{name}_backward", (c_void_p,) * 3))
-        )
+        self.kernels = _native.functions(name, *(c_void_p,) * 2)
+        self.backward_kernels = _native.functions(f"{name}_backward", *(c_void_p,) * 3)
         results = ", ".join(["Tensor"] * (1 + states))
-        self.forward = _define(
+        self.forward = define(
             name, f"({_INPUTS}, bool reverse) -> ({results}, Tensor)", self._forward, self._results_and_saved
         )
-        self.inference = _define(
+        self.inference = define(
             f"{name}_inference", f"({_INPUTS}, bool reverse) -> ({results})", self._inference, self._results
         )
-        self.backward = _define(
+        self.backward = define(
             f"{name}_backward",
             f"(Tensor? grad_y, Tensor? grad_h, Tensor? grad_c, {_INPUTS}, Tensor y, Tensor saved, bool reverse) "
             "-> Tensor[]",
             self._backward,
             self._gradients,
         )
-        torch.library.register_autograd(f"sweepseg::{name}", self._differentiate, setup_context=_keep, lib=_library)
-        torch.library.register_autograd(f"sweepseg::{name}_backward", _native.no_second_derivative, lib=_library)
+        make_differentiable(name, self._differentiate, _keep)
 
     def __call__(self, x: Tensor, *others: Any, reverse: bool) -> tuple[Tensor, ...]:
         """Run over a sequence.
@@ -69,17 +74,16 @@ class Recurrence:
         inputs = [x, *others]
         if {tensor.dtype for tensor in inputs if tensor is not None} not in ({torch.float32}, {torch.float64}):
             inputs = widen(*inputs)
-        wide_x = inputs[0] if inputs[0].stride(-1) == 1 else inputs[0].contiguous()
-        inputs = [wide_x, *(None if tensor is None else tensor.contiguous() for tensor in inputs[1:])]
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs if tensor is not None):
-            y, *states, _ = self.forward(*inputs, reverse)
+        dense = [with_dense_channels(inputs[0]), *map(contiguous, inputs[1:])]  # one copy for both passes
+        if needs_gradient(dense):
+            y, *states, _ = self.forward(*dense, reverse)
         else:
-            y, *states = self.inference(*inputs, reverse)
-        return y if wide_x is x else laid_out_like(y, x), *states
+            y, *states = self.inference(*dense, reverse)
+        return y if dense[0] is x else laid_out_like(y, x), *states
 
     def _results(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
-        shape, hidden = x.shape[:-2], weight_hh.shape[-1]
-        return _empty_steps(x, hidden), *(x.new_empty((*shape, hidden)) for _ in range(self.states))
+        hidden = weight_hh.shape[-1]
+        return empty_steps(x, hidden), *(empty_state(x, hidden) for _ in range(self.states))
 
     def _results_and_saved(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
         saved = x.new_empty((x.shape[-2], *x.shape[:-2], self.saved, weight_hh.shape[-1]))
@@ -87,8 +91,9 @@ class Recurrence:
 
     def _run(self, results: Sequence[Tensor], saved: Tensor | None, *inputs: Any) -> None:
         *tensors, reverse = inputs
-        x, y, absent = tensors[0], results[0], [None] * (2 - self.states)
-        self.kernels[x.dtype](_shape(x, y, reverse, x, y), _pointers(*tensors, *results, *absent, saved))
+        x, y, absent = with_dense_channels(tensors[0]), results[0], [None] * (2 - self.states)
+        others = list(map(contiguous, tensors[1:]))
+        self.kernels[x.dtype](_shape(x, y, reverse, x, y), pointers(x, *others, *results, *absent, saved))
 
     def _inference(self, *inputs: Any) -> tuple[Tensor, ...]:
         results = self._results(*inputs)
@@ -108,30 +113,25 @@ class Recurrence:
 
     def _gradients(self, grad_y: Any, grad_h: Any, grad_c: Any, x: Tensor, *others: Any) -> list[Tensor]:
         inputs = others[:-3]
-        return [_empty_steps(x, x.shape[-1]), *(torch.empty_like(tensor) for tensor in inputs if tensor is not None)]
+        return [empty_steps(x, x.shape[-1]), *(x.new_empty(tensor.shape) for tensor in inputs if tensor is not None)]
 
     def _backward(
         self, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None, *others: Any
     ) -> list[Tensor]:
-        *inputs, y, saved, reverse = others
         gradients = self._gradients(grad_y, grad_h, grad_c, *others)
-        if grad_y is not None and grad_y.stride(-1) != 1:
-            grad_y = grad_y.contiguous()
-        states = [None if state is None else state.contiguous() for state in (grad_h, grad_c)]
-        shape = _shape(inputs[0], y, reverse, gradients[0], y if grad_y is None else grad_y)
+        x, *tensors, y, saved, reverse = others
+        x, y, saved = with_dense_channels(x), with_dense_channels(y), saved.contiguous()
+        inputs = [x, *map(contiguous, tensors)]
+        grad_y = None if grad_y is None else with_dense_channels(grad_y)
+        states = [contiguous(grad_h), contiguous(grad_c)]
         of_present = iter(gradients)
         of_inputs = [None if tensor is None else next(of_present) for tensor in inputs]
         self.backward_kernels[y.dtype](
-            shape, _pointers(*inputs, y, None, None, saved), _pointers(grad_y, *states, *of_inputs)
+            _shape(x, y, reverse, gradients[0], y if grad_y is None else grad_y),
+            pointers(*inputs, y, None, None, saved),
+            pointers(grad_y, *states, *of_inputs),
         )
         return gradients
-
-
-def _define(name: str, schema: str, kernel: Any, fake: Any) -> Any:
-    _library.define(name + schema)
-    _library.impl(name, kernel, "CPU")
-    torch.library.register_fake(f"sweepseg::{name}", fake, lib=_library)
-    return getattr(torch.ops.sweepseg, name).default
 
 
 def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
@@ -142,24 +142,7 @@ def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(*tensors, y, saved)
 
 
-def _empty_steps(x: Tensor, channels: int) -> Tensor:
-    """Memory for (*batch, T, channels) whose steps lie in memory in the order of those of ``x``."""
-    if x.is_contiguous():
-        return x.new_empty((*x.shape[:-1], channels))
-    order = [dim for dim in memory_order(x) if dim != x.ndim - 1]
-    dense = x.new_empty([x.shape[dim] for dim in order] + [channels])
-    return dense.permute([order.index(dim) for dim in range(x.ndim - 1)] + [x.ndim - 1])
-
-
-def _shape(x: Tensor, y: Tensor, reverse: bool, grad_x: Tensor, grad_y: Tensor) -> Array:
+def _shape(x: Tensor, y: Tensor, reverse: bool, grad_x: Tensor, grad_y: Tensor) -> bytes:
     """RecurrentShape of native/recurrent.h."""
-    tensors = (x, y, grad_x, grad_y)
-    if x.ndim == 4:
-        strides = [stride for tensor in tensors for stride in tensor.stride()[:3]]
-        return _Numbers(*x.shape, y.shape[-1], reverse, *strides)
-    strides = [stride for tensor in tensors for stride in (0, *tensor.stride()[:2])]
-    return _Numbers(1, *x.shape, y.shape[-1], reverse, *strides)
-
-
-def _pointers(*tensors: Tensor | None) -> Array:
-    return (c_void_p * len(tensors))(*[None if tensor is None else tensor.data_ptr() for tensor in tensors])
+    sizes = (*(1,) * (4 - x.ndim), *x.shape, y.shape[-1], reverse)
+    return pack("18q", *sizes, *strides(x), *strides(y), *strides(grad_x), *strides(grad_y))

@@ -7,14 +7,21 @@ import torch
 from torch import Tensor
 
 from .. import _native
-from .._memory import empty_steps, laid_out_like, sequences, shape, with_dense_channels
+from .._memory import (
+    contiguous,
+    empty_state,
+    empty_steps,
+    laid_out_like,
+    pointer,
+    sequences,
+    shape,
+    with_dense_channels,
+)
+from .._operation import define, make_differentiable
 from .._sequences import widen
 
-_DTYPES = {torch.float32: "float", torch.float64: "double"}
-_forward_kernels, _backward_kernels = (
-    {dtype: _native.function(f"sweepseg_{name}_{suffix}", *(c_void_p,) * count) for dtype, suffix in _DTYPES.items()}
-    for name, count in (("line_scan", 4), ("line_scan_backward", 5))
-)
+_kernels = _native.functions("line_scan", *(c_void_p,) * 4)
+_backward_kernels = _native.functions("line_scan_backward", *(c_void_p,) * 5)
 
 
 def scan(
@@ -23,7 +30,7 @@ def scan(
     """Same arguments and result as the reference."""
     *maps, line = widen(update, left, center, right, initial)
     line = None if line is None else line.mT
-    output, final = torch.ops.sweepseg.line_scan.default(*map(_channels_last, maps), line, reverse)
+    output, final = _line_scan(*map(_channels_last, maps), line, reverse)
     return laid_out_like(_channels_last(output), update), final.mT
 
 
@@ -33,7 +40,7 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _results(update: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return empty_steps(update, update.shape[-1]), _empty_line(update)
+    return empty_steps(update, update.shape[-1]), empty_state(update, update.shape[-1])
 
 
 def _forward(
@@ -41,18 +48,13 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     output, final = _results(update)
     maps = [with_dense_channels(each) for each in (update, left, center, right)]
-    initial = None if initial is None else initial.contiguous()
-    _forward_kernels[update.dtype](
-        shape(update, reverse),
-        sequences(*maps, output),
-        None if initial is None else initial.data_ptr(),
-        final.data_ptr(),
-    )
+    initial = contiguous(initial)
+    _kernels[update.dtype](shape(update, reverse), sequences(*maps, output), pointer(initial), final.data_ptr())
     return output, final
 
 
 def _gradients(grad_output: Tensor, left: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    return *(empty_steps(left, left.shape[-1]) for _ in range(4)), _empty_line(left)
+    return *(empty_steps(left, left.shape[-1]) for _ in range(4)), empty_state(left, left.shape[-1])
 
 
 def _backward(
@@ -67,14 +69,14 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     *of_maps, of_initial = results = _gradients(grad_output, left)
     weights = [with_dense_channels(each) for each in (left, center, right)]
-    grad_output = with_dense_channels(grad_output)
-    initial, grad_final = (None if each is None else each.contiguous() for each in (initial, grad_final))
+    output, grad_output = with_dense_channels(output), with_dense_channels(grad_output)
+    initial, grad_final = contiguous(initial), contiguous(grad_final)
     _backward_kernels[left.dtype](
         shape(left, reverse),
         # the update's own values play no part in the gradients
         sequences(output, *weights, output, grad_output, *of_maps),
-        None if initial is None else initial.data_ptr(),
-        None if grad_final is None else grad_final.data_ptr(),
+        pointer(initial),
+        pointer(grad_final),
         of_initial.data_ptr(),
     )
     return results
@@ -83,7 +85,7 @@ def _backward(
 def _differentiate(ctx: Any, grad_output: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
     left, center, right, output, initial = ctx.saved_tensors
     grad_output = torch.zeros_like(output) if grad_output is None else grad_output
-    *of_maps, of_initial = torch.ops.sweepseg.line_scan_backward.default(
+    *of_maps, of_initial = _line_scan_backward(
         grad_output, left, center, right, output, initial, grad_final, ctx.reverse
     )
     return *of_maps, None if initial is None else of_initial, None
@@ -95,23 +97,17 @@ def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*weights, output[0], initial)
 
 
-def _empty_line(x: Tensor) -> Tensor:
-    """Memory for one line (..., W, C) of (..., W, T, C)."""
-    return x.new_empty(*x.shape[:-2], x.shape[-1])
-
-
-_library = torch.library.Library("sweepseg", "FRAGMENT")
-_library.define(
-    "line_scan(Tensor update, Tensor left, Tensor center, Tensor right, Tensor? initial, bool reverse) "
-    "-> (Tensor, Tensor)"
+_line_scan = define(
+    "line_scan",
+    "(Tensor update, Tensor left, Tensor center, Tensor right, Tensor? initial, bool reverse) -> (Tensor, Tensor)",
+    _forward,
+    _results,
 )
-_library.define(
-    "line_scan_backward(Tensor grad_output, Tensor left, Tensor center, Tensor right, Tensor output, Tensor? initial, "
-    "Tensor? grad_final, bool reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+_line_scan_backward = define(
+    "line_scan_backward",
+    "(Tensor grad_output, Tensor left, Tensor center, Tensor right, Tensor output, Tensor? initial, "
+    "Tensor? grad_final, bool reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _backward,
+    _gradients,
 )
-_library.impl("line_scan", _forward, "CPU")
-_library.impl("line_scan_backward", _backward, "CPU")
-torch.library.register_fake("sweepseg::line_scan", _results, lib=_library)
-torch.library.register_fake("sweepseg::line_scan_backward", _gradients, lib=_library)
-torch.library.register_autograd("sweepseg::line_scan", _differentiate, setup_context=_keep, lib=_library)
-torch.library.register_autograd("sweepseg::line_scan_backward", _native.no_second_derivative, lib=_library)
+make_differentiable("line_scan", _differentiate, _keep)
