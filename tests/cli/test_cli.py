@@ -123,6 +123,7 @@ def test_interrupted_prediction_leaves_whole_masks_and_a_report(tmp_path, signum
     Image.fromarray(np.zeros((256, 256, 3), np.uint8)).save(tmp_path / "in" / "0.png")
     for i in range(1, 200):
         shutil.copy(tmp_path / "in" / "0.png", tmp_path / "in" / f"{i}.png")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it, and so their children
     child = subprocess.Popen(
         [PROGRAM, "predict", tmp_path / "in", "--output", tmp_path / "out", "--quiet"],
         stderr=subprocess.PIPE,
