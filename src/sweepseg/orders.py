@@ -160,6 +160,8 @@ snake = Order("snake", path=_snake)
 diagonal = Order("diagonal", path=_diagonal)
 hilbert = Order("hilbert", path=_hilbert)
 
+FOUR_WAYS = (rows, backward(rows), columns, backward(columns))  # together every pixel sees its row and its column
+
 
 def patches(height: int, width: int) -> Order:
     """Patch after patch, each patch in raster order; the patches at the lower and right border may be smaller.

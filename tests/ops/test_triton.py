@@ -10,6 +10,7 @@ from ops import contract
 from ops.test_recurrent import RECURRENCES, make
 
 from sweepseg.ops import _triton, gru_scan, linear_scan
+from sweepseg.ops._sequences import WIDE
 from sweepseg.ops.linear_scan import BACKENDS
 
 CUDA = torch.device("cuda")
@@ -45,8 +46,8 @@ def test_says_what_is_missing(monkeypatch, cuda, found, problem):
 
 
 def test_weights_without_room_on_the_chip_are_refused():
-    backend = _triton.backend(gru_scan, lacks=("gain_ih", _triton.WIDE))
-    assert backend.refusal(CUDA, [_triton.WIDE]) == "does not handle a hidden_size above 128; leave it out"
+    backend = _triton.backend(gru_scan, lacks=("gain_ih", WIDE))
+    assert backend.refusal(CUDA, [WIDE]) == "does not handle a hidden_size above 128; leave it out"
     assert backend.refusal(CUDA, []) is None
 
 

@@ -12,11 +12,11 @@ from torch import nn
 
 from .. import ops, orders
 from ..cells import GRU, LSTM, Elman
-from ..orders import Order, unroll
+from ..orders import FOUR_WAYS, Order, unroll
 from . import layers
 from .case import REFERENCE, Case, Row, Run, absent, comparison
 from .limits import GEMM_FLOPS, TRIAD_BYTES, gemm, triad
-from .peers import FOUR_WAYS, MAMBAPY_MISSING, mambapy_scan
+from .peers import MAMBAPY_MISSING, mambapy_scan
 from .runs import forward, layer_run, random_map, size, step
 
 TRIAD, GEMM, MAMBAPY = "memory triad", "torch.mm", "mambapy"

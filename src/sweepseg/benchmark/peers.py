@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from ..cells import GRU, LSTM
 from ..layers.merge import Concat
 from ..layers.sweep import Sweep, Sweeps
-from ..orders import backward, columns, rows
-
-FOUR_WAYS = (rows, backward(rows), columns, backward(columns))
+from ..orders import FOUR_WAYS
 
 
 def four_ways(cell: type[nn.Module], channels: int, hidden_size: int) -> Sweeps:

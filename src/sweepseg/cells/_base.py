@@ -104,6 +104,12 @@ class Cell(nn.Module):
         return text
 
 
+def check_heads(heads: int, hidden_size: int) -> None:
+    """Raise ValueError unless the channels can be shared out to the heads."""
+    if heads < 1 or hidden_size % heads:
+        raise ValueError(f"heads is {heads} for a hidden_size of {hidden_size}; give a divisor of it")
+
+
 def check_init(init: Init, max_lag: int | None, bias: bool, forget_bias: float | None = None) -> None:
     """Raise ValueError unless the options about initial values fit each other."""
     if init not in ("default", "chrono"):

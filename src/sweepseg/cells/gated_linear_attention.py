@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops import gla_scan
-from ._base import Cell
-from .mlstm import check_heads
+from ._base import Cell, check_heads
 
 TEMPERATURE = 16.0  # tau of the paper
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..ops import mlstm_scan
 from ..ops._sequences import input_product, widen
-from ._base import Cell
+from ._base import Cell, check_heads
 
 
 class MLSTM(Cell):
@@ -77,9 +77,3 @@ class MLSTM(Cell):
         k = k / (self.hidden_size // self.heads) ** 0.5
         h, state = mlstm_scan(q, k, v, input_gate, forget_gate, state, reverse=reverse)
         return self.drop((torch.sigmoid(o) * h).to(x.dtype)), state
-
-
-def check_heads(heads: int, hidden_size: int) -> None:
-    """Raise ValueError unless the channels can be shared out to the heads."""
-    if heads < 1 or hidden_size % heads:
-        raise ValueError(f"heads is {heads} for a hidden_size of {hidden_size}; give a divisor of it")

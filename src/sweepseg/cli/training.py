@@ -26,7 +26,7 @@ def train(quiet: bool = False, **values) -> int:
             if not quiet:
                 update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
 
-        trained = train_model(settings, listen=listen, say=say, track=tracker("checking", quiet=quiet))
+        trained = train_model(settings, listen=listen, say=say, progress=tracker("checking", quiet=quiet))
     if not quiet:
         last = trained.history[-1]
         iou = f", val mIoU {100 * last['val_mean_iou']:.1f}" if "val_mean_iou" in last else ""

@@ -13,7 +13,7 @@ from ..cells import GRU
 from ..layers.blocks import ConvNorm, context_stage
 from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
-from ..orders import backward, columns, rows
+from ..orders import FOUR_WAYS
 
 
 class RecurrentUNet(StagedModel):
@@ -70,8 +70,8 @@ def _pair(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def _context(source: str, channels: int, control: bool) -> Local | Swept:
-    hidden, orders = channels // 4, (rows, backward(rows), columns, backward(columns))
-    sweeps = [Sweep(GRU(channels, hidden), order) for order in orders]
+    hidden = channels // 4
+    sweeps = [Sweep(GRU(channels, hidden), order) for order in FOUR_WAYS]
     return context_stage(source, channels, sweeps, hidden * len(sweeps), control=control)
 
 

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+GAINS = ("gain_ih", "gain_hh")
+WIDE = "a hidden_size above 128"  # whose weights have no room on a GPU's chip
+
 
 def check_sequence(op: str, x: Tensor) -> None:
     """Raise ValueError unless ``x`` is (*batch, T, C) with one or two batch dimensions and at least one step."""
@@ -63,6 +66,12 @@ def check_recurrence(
         check_shape(op, name, vector, (gates * hidden,))
     for name, state in states.items():
         check_shape(op, name, state, (*x.shape[:-2], hidden))
+
+
+def options_in_use(weight_hh: Tensor, gain_ih: Tensor | None, gain_hh: Tensor | None) -> list[str]:
+    """Which options of a recurrence with weights are in use, of those that some backend lacks: `GAINS` and `WIDE`."""
+    in_use = (gain_ih is not None, gain_hh is not None, weight_hh.shape[-1] > 128)
+    return [option for option, used in zip((*GAINS, WIDE), in_use, strict=True) if used]
 
 
 def widen(x: Tensor, *others: Tensor | None) -> list[Any]:

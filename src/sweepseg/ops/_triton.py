@@ -8,8 +8,8 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ._channelwise import Channelwise
 from ._dispatch import Backend
-from ._memory import contiguous, empty_steps, with_dense_channels
+from ._memory import contiguous, empty_state, empty_steps, strides, with_dense_channels
 from ._recurrent import Recurrence
 from ._sequences import input_product, memory_order, no_autocast
 
@@ -26,7 +26,6 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICES = ("cuda", "cpu") if INTERPRETED else ("cuda",)
 
 RESIDENT = 100_000  # bytes of weights that stay on the chip; as much again passes through beside them
-WIDE = "a hidden_size above 128"  # whose weights have no room on the chip
 
 _library = torch.library.Library("sweepseg", "FRAGMENT")
 
@@ -47,19 +46,24 @@ def implement(name: str, function: Callable[..., Any]) -> None:
             _library.impl(name, function, "CPU", allow_override=True)
 
 
+def cell_function(package: str, name: str) -> Any:
+    """A function of the kernels of an operation's package, which import triton."""
+    return getattr(import_module(f"{package}._triton_kernels"), name)
+
+
 class ChannelwiseLaunches:
     """Launches of the kernels of linear_scan, forward and backward, for one operation.
 
     Args:
         scan: The operation.
-        cell: Imports and returns the module with the functions ``step`` and ``slopes``.
+        package: Of the operation; its `_triton_kernels` has the cell's functions ``step`` and ``slopes``.
     """
 
     block = 1024 if INTERPRETED else 128  # chains of a program; the interpreter's time goes by programs
     ahead = 2 if INTERPRETED else 8  # steps
 
-    def __init__(self, scan: Channelwise, cell: Callable[[], ModuleType]):
-        self.scan, self.cell = scan, cell
+    def __init__(self, scan: Channelwise, package: str):
+        self.scan, self.package = scan, package
         name = scan.forward.name().removeprefix("sweepseg::")
         implement(name, self.forward)
         implement(f"{name}_backward", self.backward)
@@ -72,7 +76,7 @@ class ChannelwiseLaunches:
         output, final = results = self.scan._results(*arguments)
         self._launch(
             _triton_kernels.scan,
-            self.cell().step,
+            cell_function(self.package, "step"),
             *self._parts(list(map(with_dense_channels, inputs))),
             output,
             strides(output),
@@ -92,7 +96,7 @@ class ChannelwiseLaunches:
         *inputs, output, grad_output = map(with_dense_channels, tensors)
         self._launch(
             _triton_kernels.scan_backward,
-            self.cell().slopes,
+            cell_function(self.package, "slopes"),
             *self._parts(inputs),
             output,
             strides(output),
@@ -130,15 +134,22 @@ class RecurrenceLaunches:
 
     Args:
         recurrence: The operation.
-        cell: Imports and returns the cell's functions, such as ``step_tanh`` and ``slopes_tanh`` of elman_scan.
+        package: Of the operation; its `_triton_kernels` has the cell's functions.
         gates: Number of products of hidden_size rows stacked in the weights.
+        variant: What follows ``step`` and ``slopes`` in the names of these functions, such as "_tanh".
         resets: Whether a reset gate acts "before" or "after" the last gate's product with the state; "" without one.
     """
 
     rows = 512 if INTERPRETED else 16  # of a program; 16 are the fewest of a matrix product
 
-    def __init__(self, recurrence: Recurrence, cell: Callable[[], tuple[Any, Any]], gates: int, resets: str = ""):
-        self.recurrence, self.cell, self.gates, self.resets = recurrence, cell, gates, resets
+    def __init__(self, recurrence: Recurrence, package: str, gates: int, variant: str = "", resets: str = ""):
+        self.recurrence, self.package, self.gates, self.variant, self.resets = (
+            recurrence,
+            package,
+            gates,
+            variant,
+            resets,
+        )
         name = recurrence.forward.name().removeprefix("sweepseg::")
         implement(name, self.forward)
         implement(f"{name}_inference", self.inference)
@@ -176,10 +187,9 @@ class RecurrenceLaunches:
         c_last = results[2] if self.recurrence.states == 2 else None
         with no_autocast(x.device):
             projected = input_product(x, weight_ih, bias_ih)
-        step, _ = self.cell()
         self._launch(
             _triton_kernels.scan,
-            step,
+            cell_function(self.package, f"step{self.variant}"),
             self.gates,
             projected,
             strides(projected),
@@ -209,13 +219,12 @@ class RecurrenceLaunches:
         of_products = of_state_products = empty_steps(x, weight_hh.shape[0])
         if self.resets == "after":
             of_state_products = torch.empty_like(of_products)
-        of_h0 = y.new_empty((*y.shape[:-2], y.shape[-1]))
+        of_h0 = empty_state(y, y.shape[-1])
         of_c0 = torch.empty_like(of_h0) if self.recurrence.states == 2 else None
         of_mask = None if mask is None else torch.empty_like(of_h0)
-        _, slopes = self.cell()
         self._launch(
             _triton_kernels.scan_backward,
-            slopes,
+            cell_function(self.package, f"slopes{self.variant}"),
             self.gates,
             self.recurrence.saved,
             self._padded(weight_hh),
@@ -306,8 +315,3 @@ def _unflat(rows: Tensor, like: Tensor) -> Tensor:
     order = [dim for dim in memory_order(like) if dim != like.ndim - 1]
     dense = rows.view(*(like.shape[dim] for dim in order), rows.shape[-1])
     return dense.permute(*(order.index(dim) for dim in range(like.ndim - 1)), -1)
-
-
-def strides(x: Tensor) -> tuple[int, ...]:
-    """Strides of (*batch, T, C) by batch index, line and step; with one batch dimension its entries are the lines."""
-    return x.stride()[:3] if x.ndim == 4 else (0, *x.stride()[:2])

@@ -80,7 +80,7 @@ def train(
     *,
     listen: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
-    track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
 ) -> Trained:
     """Train a model and write its folder.
 
@@ -88,7 +88,7 @@ def train(
         settings: The whole run.
         listen: Called after every optimizer step.
         say: Called with lines for the user: notices and warnings.
-        track: Hands the samples on while they are checked before training and may draw a bar.
+        progress: Hands the samples on while they are checked before training and may draw a bar.
 
     Returns:
         The trained model and its history. ``settings.output`` then is a model folder with `settings.yaml`,
@@ -107,7 +107,7 @@ def train(
     if saved_states(checkpoints) and not settings.resume:
         raise UsageError(f"{output} holds an earlier run; continue it with --resume or name another --output")
     fabric = _fabric(settings)
-    plan = prepare(settings, say, track)
+    plan = prepare(settings, say, progress)
     weights = None if plan.class_weights is None else plan.class_weights.to(fabric.device)
     criterion = plan.task.loss(plan.terms, weights, settings.label_smoothing)
 

@@ -50,9 +50,9 @@ class Plan:
 def prepare(
     settings: Settings,
     say: Callable[[str], None],
-    track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
 ) -> Plan:
-    """Check the data set and plan the run; ``say`` takes the warnings, ``track`` hands the samples on.
+    """Check the data set and plan the run; ``say`` takes the warnings, ``progress`` hands the samples on.
 
     Raises:
         UsageError: Settings or data set cannot be used; the message lists every problem of the data set.
@@ -61,7 +61,7 @@ def prepare(
         raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(MODELS)}")
     terms = parse_terms(settings.loss)
     dataset = _open(settings)
-    report = check(dataset, progress=track)
+    report = check(dataset, progress=progress)
     if report.errors:
         lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
         raise UsageError(f"{len(report.errors)} problems in {printable(dataset.root)}, nothing was trained\n{lines}")
@@ -73,7 +73,7 @@ def prepare(
     if settings.class_weights != "none":
         weights = class_weights(torch.from_numpy(report.splits["train"].class_pixels), settings.class_weights)
     in_channels = _in_channels(report)
-    mean, std = channel_stats(dataset, in_channels, progress=track)
+    mean, std = channel_stats(dataset, in_channels, progress=progress)
     config = ModelConfig(
         builder=settings.model,
         arguments={"num_classes": task.num_logits, "in_channels": in_channels},

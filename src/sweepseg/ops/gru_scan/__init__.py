@@ -4,18 +4,17 @@ from torch import Tensor
 
 from .. import _native
 from .._dispatch import Backend, choose
-from .._sequences import check_recurrence
-from .._triton import WIDE
+from .._sequences import GAINS, WIDE, check_recurrence, options_in_use
 from .._triton import backend as triton_backend
 from . import _cpu, _reference, _triton
 
 BACKENDS = {
-    "triton": triton_backend(_triton.scan, lacks=("gain_ih", "gain_hh", WIDE)),
+    "triton": triton_backend(_triton.scan, lacks=(*GAINS, WIDE)),
     "cpu": Backend(
         _cpu.scan,
         devices=("cpu",),
         problem=_native.problem_with("sweepseg_gru_scan_reset_before_float"),
-        lacks=("gain_ih", "gain_hh"),
+        lacks=GAINS,
     ),
     "reference": Backend(_reference.scan),
 }
@@ -78,8 +77,7 @@ def gru_scan(
         vectors={"bias_ih": bias_ih, "bias_hh": bias_hh, "gain_ih": gain_ih, "gain_hh": gain_hh},
         states={"initial": initial, "hidden_mask": hidden_mask},
     )
-    in_use = {"gain_ih": gain_ih is not None, "gain_hh": gain_hh is not None, WIDE: weight_hh.shape[-1] > 128}
-    scan = choose(BACKENDS, backend, x.device, [option for option, used in in_use.items() if used])
+    scan = choose(BACKENDS, backend, x.device, options_in_use(weight_hh, gain_ih, gain_hh))
     return scan(
         x,
         weight_ih,
