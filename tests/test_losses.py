@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score
 
 from sweepseg.errors import UsageError
-from sweepseg.losses import LOSSES, combined, cross_entropy, dice, focal, lovasz, parse_terms
+from sweepseg.losses import LOSSES, adjusted_cross_entropy, combined, cross_entropy, dice, focal, lovasz, parse_terms
 
 TASKS = ["binary", "multiclass", "multilabel"]
 IGNORED = 255
@@ -190,6 +190,29 @@ def test_weighted_cross_entropy_is_told_from_a_mean_over_pixels():
 
 
 # Focal loss against kornia
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_adjusted_cross_entropy_is_weighted_cross_entropy_of_shifted_logits(task):
+    logits, target, weights = example(task)
+    both = torch.cat([torch.zeros_like(logits), logits], 1) if task == "binary" else logits
+    expected = F.cross_entropy(both + weights.log().view(-1, 1, 1), target, weights, ignore_index=IGNORED)
+    torch.testing.assert_close(adjusted_cross_entropy(logits, target, task=task, class_weights=weights), expected)
+
+
+def test_adjusted_cross_entropy_learns_the_frequencies_whatever_the_weights():
+    target = torch.tensor([[[0, 0, 0, 1]]])
+    logits = torch.zeros(1, 2, 1, 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=50, tolerance_grad=1e-12)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = adjusted_cross_entropy(logits.expand(1, 2, 1, 4), target, class_weights=torch.tensor([1.0, 9.0]))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    torch.testing.assert_close(logits.softmax(1).flatten(), torch.tensor([0.75, 0.25], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
@@ -400,7 +423,7 @@ def test_terms_are_read_from_text(text, terms):
         ("", "unknown loss ''"),
         ("dice +", "unknown loss ''"),
         ("dise", "unknown loss 'dise'; did you mean dice"),
-        ("hausdorff", "choose from cross_entropy, focal, dice, lovasz"),
+        ("hausdorff", "choose from cross_entropy, adjusted_cross_entropy, focal, dice, lovasz"),
         ("half dice", "'half dice' is not"),
         ("0.5 2 dice", "'0.5 2 dice' is not"),
         ("dice + 0.5 dice", "dice stands twice"),

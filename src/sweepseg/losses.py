@@ -11,10 +11,11 @@ even where these are NaN, and a batch without any other label costs exactly 0. H
 in float32. All pixels of a batch are pooled; no loss is a mean over images.
 """
 
+import copy
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -55,16 +56,62 @@ def cross_entropy(
     >>> cross_entropy(torch.zeros(1, 4, 2, 2), torch.tensor([[[0, 3], [255, 255]]]))  # log 4
     tensor(1.3863)
     """
-    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
-    weights = _label_weights(class_weights, labels, valid, logits, task)
-    scores = _as_softmax(logits, task)
-    if class_weights is None or task == "multilabel":
-        losses = weights * F.cross_entropy(scores, labels, reduction="none", label_smoothing=label_smoothing)
-    else:  # smoothing shares a label among classes of different weight, which torch takes care of
-        losses = valid * F.cross_entropy(
-            scores, labels, class_weights.to(logits), reduction="none", label_smoothing=label_smoothing
-        )
+    return _cross_entropy(Scores(logits, target, task, ignore_index), class_weights, label_smoothing)
+
+
+def _cross_entropy(scores: "Scores", class_weights: Tensor | None, label_smoothing: float = 0.0) -> Tensor:
+    weights = scores.label_weights(class_weights)
+    losses = -weights * scores.log_p_label
+    if label_smoothing:  # shares a label among classes of different weight
+        log_p = scores.log_p
+        if class_weights is not None and scores.task != "multilabel":
+            log_p = log_p * class_weights.to(log_p).view(-1, 1, 1)
+            shared = -scores.valid * log_p.mean(1)
+        else:
+            shared = -weights * log_p.mean(1)
+        losses = (1 - label_smoothing) * losses + label_smoothing * shared
     return _ratio(losses.sum(), weights.sum())
+
+
+def adjusted_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy whose class weights speed up the learning of rare classes without tilting what is predicted.
+
+    Weighted cross-entropy learns probabilities that are too large by the weights. Here the logarithms of the weights
+    are added to the logits first, so that the logits stay those of the classes as frequent as they are. Without
+    weights, and in multilabel, where a weight holds for zeros and ones alike, it is cross-entropy.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+
+    Raises:
+        ValueError: Shapes and task do not agree.
+
+    Source: Menon et al. 2021, Long-Tail Learning via Logit Adjustment, arXiv:2007.07314, section 5.
+
+    >>> weights = torch.tensor([1.0, 3.0])  # logits 0 become probabilities 1/4 and 3/4
+    >>> adjusted_cross_entropy(torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long), class_weights=weights)
+    tensor(0.2877)
+    """
+    return _adjusted_cross_entropy(Scores(logits, target, task, ignore_index), class_weights)
+
+
+def _adjusted_cross_entropy(scores: "Scores", class_weights: Tensor | None) -> Tensor:
+    if class_weights is not None and scores.task != "multilabel":
+        _check_weights(class_weights, scores.labels_known)
+        tilt = class_weights.to(scores.logits).clamp_min(torch.finfo(scores.logits.dtype).tiny).log()
+        scores = scores.shifted(tilt if scores.task == "multiclass" else tilt[1:] - tilt[:1])
+    return _cross_entropy(scores, class_weights)
 
 
 def focal(
@@ -99,9 +146,11 @@ def focal(
     """
     if gamma < 0:
         raise ValueError(f"gamma is {gamma}; give a number >= 0 (0 is cross-entropy)")
-    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
-    weights = _label_weights(class_weights, labels, valid, logits, task)
-    log_p = -F.cross_entropy(_as_softmax(logits, task), labels, reduction="none")
+    return _focal(Scores(logits, target, task, ignore_index), class_weights, gamma)
+
+
+def _focal(scores: "Scores", class_weights: Tensor | None, gamma: float = 2.0) -> Tensor:
+    weights, log_p = scores.label_weights(class_weights), scores.log_p_label
     doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)  # 1 - p; its power has no slope at 0
     return _ratio((weights * doubt**gamma * -log_p).sum(), weights.sum())
 
@@ -139,14 +188,13 @@ def dice(
     """
     if smooth <= 0:
         raise ValueError(f"smooth is {smooth}; give a number of pixels > 0")
-    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
-    members, valid = _members(labels, valid, logits, task)
-    p = logits.softmax(1) if task == "multiclass" else logits.sigmoid()
-    pixels = (0, 2, 3)
-    overlap = (p * members).sum(pixels)  # (K,)
-    total = (p * valid).sum(pixels) + members.sum(pixels)
+    return _dice(Scores(logits, target, task, ignore_index), class_weights, smooth)
+
+
+def _dice(scores: "Scores", class_weights: Tensor | None, smooth: float = 1.0) -> Tensor:
+    overlap, total = scores.overlap_and_total()
     losses = 1 - (2 * overlap + smooth) / (total + smooth)
-    weights = _mean_weights(class_weights, losses, task)
+    weights = _mean_weights(class_weights, losses, scores.task)
     return _ratio((weights * losses).sum(), weights.sum())
 
 
@@ -179,26 +227,37 @@ def lovasz(
     >>> lovasz(torch.tensor([[[[3.0, -0.5]]]]), torch.tensor([[[1, 0]]]), task="binary")  # error 0.5 makes IoU 1/2
     tensor(0.2500)
     """
-    logits, labels, valid = _without_ignored(logits, target, task, ignore_index)
-    members, valid = _members(labels, valid, logits, task)
-    if task == "multiclass":
-        errors = (members.to(logits.dtype) - logits.softmax(1)).abs()
+    return _lovasz(Scores(logits, target, task, ignore_index), class_weights)
+
+
+def _lovasz(scores: "Scores", class_weights: Tensor | None) -> Tensor:
+    members, valid = scores.members()
+    if scores.task == "multiclass":
+        errors = (members.to(scores.logits.dtype) - scores.log_p.exp()).abs()
     else:
-        errors = F.relu(torch.where(members, 1 - logits, 1 + logits))
+        errors = F.relu(torch.where(members, 1 - scores.logits, 1 + scores.logits))
     errors = (errors * valid).transpose(0, 1).flatten(1)  # (K, B * H * W)
     members = members.transpose(0, 1).flatten(1)
     losses = torch.stack([(e * _jaccard_slope(e, m)).sum() for e, m in zip(errors, members, strict=True)])
-    weights = _mean_weights(class_weights, losses, task)
-    if task == "multiclass":
+    weights = _mean_weights(class_weights, losses, scores.task)
+    if scores.task == "multiclass":
         weights = weights * members.any(1)
     return _ratio((weights * losses).sum(), weights.sum())
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
+    "adjusted_cross_entropy": adjusted_cross_entropy,
     "focal": focal,
     "dice": dice,
     "lovasz": lovasz,
+}
+_LOSSES: dict[str, Callable[..., Tensor]] = {  # the same as functions of `Scores`, so that a sum prepares them once
+    "cross_entropy": _cross_entropy,
+    "adjusted_cross_entropy": _adjusted_cross_entropy,
+    "focal": _focal,
+    "dice": _dice,
+    "lovasz": _lovasz,
 }
 
 
@@ -230,10 +289,12 @@ def combined(
     _check_terms(terms)
     if label_smoothing and "cross_entropy" not in terms:
         raise UsageError(f"label smoothing acts on cross_entropy, which is not among the losses {', '.join(terms)}")
-    common = {"task": task, "ignore_index": ignore_index, "class_weights": class_weights}
     own = {"cross_entropy": {"label_smoothing": label_smoothing}}
-    parts = [(weight, partial(LOSSES[name], **common, **own.get(name, {}))) for name, weight in terms.items()]
-    return partial(_weighted_sum, parts)
+    parts = [
+        (weight, partial(_LOSSES[name], class_weights=class_weights, **own.get(name, {})))
+        for name, weight in terms.items()
+    ]
+    return partial(_weighted_sum, parts, task, ignore_index)
 
 
 def parse_terms(text: str) -> dict[str, float]:
@@ -273,21 +334,90 @@ def _check_terms(terms: Mapping[str, float]) -> None:
             raise UsageError(f"the weight of loss {name} is {weight}; give a number > 0")
 
 
-def _weighted_sum(parts: Sequence[tuple[float, Callable[..., Tensor]]], logits: Tensor, target: Tensor) -> Tensor:
-    return torch.stack([weight * loss(logits, target) for weight, loss in parts]).sum()
+def _weighted_sum(
+    parts: Sequence[tuple[float, Callable[..., Tensor]]],
+    task: TaskName,
+    ignore_index: int,
+    logits: Tensor,
+    target: Tensor,
+) -> Tensor:
+    scores = Scores(logits, target, task, ignore_index)
+    return torch.stack([weight * loss(scores) for weight, loss in parts]).sum()
 
 
-def _without_ignored(
-    logits: Tensor, target: Tensor, task: TaskName, ignore_index: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits in at least float32 and labels, both 0 where ignored, and the mask of labels that count."""
-    _check_shapes(logits, target, task)
-    valid = target != ignore_index
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    logits = logits.contiguous()  # softmax and its gradient are 3 times faster than on channels-last logits
-    logits = logits.masked_fill(~(valid if task == "multilabel" else valid.unsqueeze(1)), 0.0)
-    return logits, target.masked_fill(~valid, 0).long(), valid
+class Scores:
+    """Logits beside their labels, with what several losses need of both.
+
+    The full-resolution maps of a training step take longer to read than to compute with, so each is made once.
+
+    Attributes:
+        task: The meaning of the channels.
+        logits: As given, in at least float32, and 0 where ignored.
+        labels: int64, 0 where ignored.
+        valid: Which labels count, as 0 and 1 in the logits' type; of the labels' shape.
+        labels_known: Number of labels that can be weighed: the classes, for binary 2.
+    """
+
+    def __init__(self, logits: Tensor, target: Tensor, task: TaskName, ignore_index: int):
+        _check_shapes(logits, target, task)
+        wide = torch.float32 if logits.dtype in (torch.float16, torch.bfloat16) else logits.dtype
+        # softmax and its gradient are 3 times faster than on channels-last logits
+        logits = logits.to(wide, memory_format=torch.contiguous_format)
+        valid = target != ignore_index
+        self.task = task
+        self.logits = torch.where(valid if task == "multilabel" else valid.unsqueeze(1), logits, 0.0)
+        self.labels, self.valid = target.masked_fill(~valid, 0).long(), valid.to(wide)
+        self.labels_known = 2 if task == "binary" else logits.shape[1]
+
+    def shifted(self, shift: Tensor) -> "Scores":
+        """The same with ``shift`` (K,) added to the logits."""
+        other = copy.copy(self)
+        for name in ("log_p", "log_p_label"):
+            other.__dict__.pop(name, None)
+        other.logits = self.logits + shift.view(-1, 1, 1)
+        return other
+
+    @cached_property
+    def log_p(self) -> Tensor:
+        """Log-probability of labels, (B, C, ...): of the classes, or of 0 and 1 (sigmoid(z) = softmax(0, z)[1])."""
+        if self.task == "multiclass":
+            return self.logits.log_softmax(1)
+        z = self.logits.squeeze(1) if self.task == "binary" else self.logits
+        return torch.stack([torch.zeros_like(z), z], 1).log_softmax(1)
+
+    @cached_property
+    def log_p_label(self) -> Tensor:
+        """Log-probability of the true label, shaped as ``labels``."""
+        return self.log_p.gather(1, self.labels.unsqueeze(1)).squeeze(1)
+
+    def overlap_and_total(self) -> tuple[Tensor, Tensor]:
+        """Sums over the pixels that count, (K,) each: of p at the members of a class, and of p and members together."""
+        p = self.log_p.exp()
+        if self.task == "multilabel":
+            pixels, members = (0, 2, 3), self.labels * self.valid
+            return (p[:, 1] * members).sum(pixels), (p[:, 1] * self.valid + members).sum(pixels)
+        with torch.autocast(p.device.type, enabled=False):
+            predicted = (p.flatten(2) @ self.valid.flatten(1).unsqueeze(2)).sum((0, 2))
+        hits = torch.stack([self.log_p_label.exp() * self.valid, self.valid], -1).flatten(0, -2).double()
+        overlap, members = hits.new_zeros(p.shape[1], 2).index_add(0, self.labels.flatten(), hits).to(p.dtype).T
+        first = int(self.task == "binary")  # the background of binary is no class
+        return overlap[first:], (predicted + members)[first:]
+
+    def members(self) -> tuple[Tensor, Tensor]:
+        """Which pixels belong to each class and which count, both bool and to be broadcast with (B, K, H, W)."""
+        valid = self.valid.bool()
+        if self.task == "multilabel":
+            return (self.labels == 1) & valid, valid
+        classes = torch.arange(self.logits.shape[1], device=valid.device) + (self.task == "binary")
+        return (self.labels.unsqueeze(1) == classes.view(-1, 1, 1)) & valid.unsqueeze(1), valid.unsqueeze(1)
+
+    def label_weights(self, class_weights: Tensor | None) -> Tensor:
+        """The weight of each label, 0 where ignored; shaped as ``labels``."""
+        if class_weights is None:
+            return self.valid
+        _check_weights(class_weights, self.labels_known)
+        class_weights = class_weights.to(self.logits)
+        return self.valid * (class_weights.view(-1, 1, 1) if self.task == "multilabel" else class_weights[self.labels])
 
 
 def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
@@ -309,25 +439,6 @@ def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
         raise ValueError(f"target holds {target.dtype}; give integer labels")
 
 
-def _as_softmax(logits: Tensor, task: TaskName) -> Tensor:
-    """Scores whose softmax over dimension 1 gives the probability of each label: sigmoid(z) = softmax(0, z)[1]."""
-    if task == "multiclass":
-        return logits
-    z = logits.squeeze(1) if task == "binary" else logits
-    return torch.stack([torch.zeros_like(z), z], 1)
-
-
-def _label_weights(
-    class_weights: Tensor | None, labels: Tensor, valid: Tensor, logits: Tensor, task: TaskName
-) -> Tensor:
-    """The weight of each label, 0 where ignored; shaped as ``labels``."""
-    if class_weights is None:
-        return valid.to(logits.dtype)
-    _check_weights(class_weights, 2 if task == "binary" else logits.shape[1])
-    class_weights = class_weights.to(logits)
-    return valid * (class_weights.view(-1, 1, 1) if task == "multilabel" else class_weights[labels])
-
-
 def _mean_weights(class_weights: Tensor | None, losses: Tensor, task: TaskName) -> Tensor:
     """The weight of each class's loss in the mean over classes, (K,)."""
     if class_weights is not None:
@@ -340,15 +451,6 @@ def _check_weights(class_weights: Tensor, classes: int) -> None:
         raise ValueError(
             f"class_weights have shape {tuple(class_weights.shape)}; give one weight for each of {classes}"
         )
-
-
-def _members(labels: Tensor, valid: Tensor, logits: Tensor, task: TaskName) -> tuple[Tensor, Tensor]:
-    """Which pixels belong to each class and which count, both bool and to be broadcast with (B, K, H, W)."""
-    if task == "multilabel":
-        return (labels == 1) & valid, valid
-    classes = torch.arange(logits.shape[1], device=logits.device) + (task == "binary")
-    valid = valid.unsqueeze(1)
-    return (labels.unsqueeze(1) == classes.view(-1, 1, 1)) & valid, valid
 
 
 @torch.no_grad()

@@ -29,7 +29,8 @@ class Settings:
         l2: Factor of the sum of squared weights, added to the loss.
         schedule: cosine (linear warm-up, then half a cosine to 0) or one_cycle (the same shape with 30 % warm-up).
         warmup: Share of the steps in which a cosine schedule warms up.
-        loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also focal and lovasz.
+        loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal
+            and lovasz.
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
         label_smoothing: Share of each target spread over all classes, for cross_entropy.
         clip: Largest norm of the gradient; 0 for none.
