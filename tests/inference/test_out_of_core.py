@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stirring import as_if_trained
+from torch import Tensor
+
+from sweepseg.cells import MinGRU
+from sweepseg.inference.map_files import Box
+from sweepseg.inference.out_of_core import OutOfCore
+from sweepseg.layers.merge import Concat
+from sweepseg.layers.stages import Local, StagedModel, Swept
+from sweepseg.layers.sweep import Sweep, Sweeps
+from sweepseg.models import MODELS
+from sweepseg.orders import ORDERS, backward
+
+TOLERANCE = 1e-5  # of float32 logits of the order of 1: convolutions of other sizes add in another order
+
+
+def network(builder: str) -> StagedModel:
+    torch.manual_seed(0)
+    return as_if_trained(MODELS[builder](3))
+
+
+def out_of_core(model: StagedModel, image: Tensor, folder: Path, **options) -> Tensor:
+    """The logits of an image (1, C, H, W), each pixel of which must come exactly once."""
+    logits, times = None, torch.zeros(image.shape[2:])
+    runner = OutOfCore(
+        model, lambda box: image[..., box.top : box.bottom, box.left : box.right], *image.shape[2:], folder, **options
+    )
+    for box, window in runner.run():
+        logits = torch.empty(1, window.shape[1], *image.shape[2:]) if logits is None else logits
+        logits[..., box.top : box.bottom, box.left : box.right] = window
+        times[box.top : box.bottom, box.left : box.right] += 1
+    assert (times == 1).all()
+    return logits
+
+
+def largest_difference(model: StagedModel, image: Tensor, folder: Path, **options) -> float:
+    with torch.inference_mode():
+        whole = model(image)
+    return (out_of_core(model, image, folder, **options) - whole).abs().max().item()
+
+
+@pytest.mark.parametrize("builder", MODELS)
+def test_windows_give_the_answer_of_the_whole_picture(builder, tmp_path):
+    image = torch.randn(1, 3, 101, 75)
+    assert largest_difference(network(builder), image, tmp_path, window=(40, 33), strip=32) <= TOLERANCE
+
+
+SWEEPNET = network("sweepnet_small")
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.tuples(*[st.integers(1, 90)] * 2), st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 90))
+def test_size_and_cuts_change_nothing(tmp_path_factory, size, window, strip):
+    window = tuple(max(part, whole // 4) for part, whole in zip(window, size, strict=True))  # not too many
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(strip))
+    folder = tmp_path_factory.mktemp("maps")
+    assert largest_difference(SWEEPNET, image, folder, window=window, strip=strip) <= TOLERANCE
+
+
+def halo_too_small(model: StagedModel) -> None:
+    model.stages["conv8"].halo -= 1
+
+
+def no_halo_of_upsampling(model: StagedModel) -> None:
+    for name in ("up8", "up4", "up2", "head"):
+        model.stages[name].halo = 0
+
+
+def state_forgotten(reverse: bool):
+    def plant(model: StagedModel) -> None:
+        sweeps = model.stages["context16_0"].module.mixer.sweeps
+        sweeps.carries = [
+            carries and sweep.order.reverse is not reverse
+            for carries, sweep in zip(sweeps.carries, sweeps.sweeps, strict=True)
+        ]
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    "plant", [halo_too_small, no_halo_of_upsampling, state_forgotten(False), state_forgotten(True)]
+)
+def test_planted_fault_is_far_outside_of_the_tolerance(plant, tmp_path):
+    model = network("sweepnet_small")
+    plant(model)
+    image = torch.randn(1, 3, 101, 75)
+    assert largest_difference(model, image, tmp_path, window=(40, 33), strip=32) > 10 * TOLERANCE
+
+
+def test_temporary_files_go_whatever_happens(tmp_path):
+    def fails(box: Box) -> Tensor:
+        if box.top > 20:
+            raise OSError("no such rows")
+        return torch.zeros(1, 3, box.bottom - box.top, box.right - box.left)
+
+    with pytest.raises(OSError, match="no such rows"):
+        list(OutOfCore(SWEEPNET, fails, 64, 64, tmp_path, window=(16, 64), strip=16).run())
+    assert not list(tmp_path.iterdir())
+    run = OutOfCore(SWEEPNET, lambda box: torch.zeros(1, 3, *size(box)), 64, 64, tmp_path, window=(16, 64)).run()
+    next(run)
+    assert list(tmp_path.iterdir())
+    run.close()
+    assert not list(tmp_path.iterdir())
+
+
+def size(box: Box) -> tuple[int, int]:
+    return box.bottom - box.top, box.right - box.left
+
+
+def test_no_window_grows_with_the_picture(tmp_path):
+    def largest_read(height: int) -> int:
+        seen = []
+
+        def read(box: Box) -> Tensor:
+            seen.append(size(box)[0] * size(box)[1])
+            return torch.zeros(1, 3, *size(box))
+
+        for _ in OutOfCore(SWEEPNET, read, height, 40, tmp_path, window=(16, 16), strip=16).run():
+            pass
+        return max(seen)
+
+    assert largest_read(256) == largest_read(128)
+
+
+@pytest.mark.parametrize("order", [*ORDERS.values(), *map(backward, ORDERS.values())], ids=lambda order: order.name)
+def test_sweep_is_exact_or_refused(order, tmp_path):
+    torch.manual_seed(0)
+    stages = {"sweep": Swept(Sweeps([Sweep(MinGRU(3, 4), order)], Concat()), ["image"], strips=order.strips)}
+    stages["head"] = Local(torch.nn.Conv2d(4, 2, 1), ["sweep"], halo=0)
+    model = StagedModel(stages, total_stride=1, in_channels=3).eval()
+    if order.downwards:
+        assert largest_difference(model, torch.randn(1, 3, 9, 6), tmp_path, strip=2) <= TOLERANCE
+    else:
+        with pytest.raises(ValueError, match="has sweeps in sweep that need the whole picture"):
+            OutOfCore(model, torch.zeros, 9, 6, tmp_path)
