@@ -3,7 +3,8 @@
 python benchmarks/camvid.py CAMVID --results docs/results/camvid.csv --runs runs/camvid
 
 Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is
-continued, so the series survives interruptions. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on
+continued, so the series survives interruptions. Two of these with OMP_NUM_THREADS=1, one for each --model, use two cores
+better than one with two threads. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on
 val or test. The CPU time, of all threads together, is that since the last start.
 """
 
@@ -35,23 +36,27 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("docs/results/camvid.csv"))
     parser.add_argument("--runs", type=Path, default=Path("runs/camvid"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--model", dest="models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--hold-out", dest="splits", nargs="+", choices=SPLITS[1:], default=SPLITS)
+    parser.add_argument("--epochs", type=float, help="instead of the recipe's")
     options = parser.parse_args()
     keep_freed_memory()
     for seed in options.seeds:
-        for hold_out in SPLITS:
-            for model in MODELS:
-                done = read(options.results)
-                if not any((r["model"], r["hold_out"], r["seed"]) == (model, hold_out or "", str(seed)) for r in done):
-                    row = run(options.data, model, hold_out, seed, options.runs)
-                    write(options.results, [*done, row])
+        for hold_out in options.splits:
+            for model in options.models:
+                key = (model, hold_out or "", str(seed))
+                if not any((row["model"], row["hold_out"], row["seed"]) == key for row in read(options.results)):
+                    row = run(options.data, model, hold_out, seed, options.runs, options.epochs)
+                    write(options.results, [*read(options.results), row])
                     print(row)
 
 
-def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path) -> dict:
+def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
     started = time.process_time()
     output = runs / f"{model}-{hold_out or 'val'}-{seed}"
     recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "hold_out": hold_out, "model": model}
+    recipe |= {} if epochs is None else {"epochs": epochs}
     recipe |= {"data": str(data), "output": str(output), "scale": tuple(recipe["scale"])}
     settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
     with bar() as update:
