@@ -3,9 +3,9 @@
 python benchmarks/camvid.py CAMVID --results docs/results/camvid.csv --runs runs/camvid
 
 Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is
-continued, so the series survives interruptions. Two of these with OMP_NUM_THREADS=1, one for each --model, use two cores
-better than one with two threads. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on
-val or test. The CPU time, of all threads together, is that since the last start.
+continued, so the series survives interruptions. Two of these with OMP_NUM_THREADS=1, one for each --model, use two
+cores better than one with two threads. Each row: mIoU of one pooled matrix, last checkpoint, nothing chosen on val or
+test. The CPU time, of all threads together, is that since the last start.
 """
 
 import argparse
