@@ -12,8 +12,8 @@ struct Shares {
     SWEEPSEG_INLINE Shares(Vec<T> i, Vec<T> f) {
         Vec<T> least = i < f ? i : f;
         least = least < T(0) ? least : Vec<T>{};
-        const Vec<T> one = exp_negative<T>(least);
-        const Vec<T> closed_i = one + exp_negative<T>(least - i), closed_f = one + exp_negative<T>(least - f);
+        const Vec<T> one = exp_small<T>(least);
+        const Vec<T> closed_i = one + exp_small<T>(least - i), closed_f = one + exp_small<T>(least - f);
         const Vec<T> scale = T(1) / (closed_i + closed_f);
         input = closed_f * scale;
         forget = closed_i * scale;

@@ -110,6 +110,22 @@ SWEEPSEG_INLINE void multiply(Vec<T> (&sums)[Rows][Slots], const T* a, int64_t a
     }
 }
 
+// out[r][j] += sum over k of a[r][k] * b[k][j] with vectors out[r][j] and b[k][j].
+template <int Rows, int Vectors, typename T>
+SWEEPSEG_INLINE void add_product(T* out, int64_t out_row, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k,
+                                 int64_t depth) {
+    Vec<T> sums[Rows][Vectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 8
+        for (int j = 0; j < Vectors; j++) sums[r][j] = load(out + r * out_row + j * LANES<T>);
+    multiply<0, Vectors>(sums, a, a_row, a_k, b, b_k, depth);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 8
+        for (int j = 0; j < Vectors; j++) store(out + r * out_row + j * LANES<T>, sums[r][j]);
+}
+
 // Call `work(tile size, first row)` for tiles that cover the rows: as many of Rows as fit, then halves.
 template <int Rows, typename Work>
 SWEEPSEG_INLINE void for_tiles(int64_t row, int64_t rows, const Work& work) {
@@ -150,6 +166,22 @@ Buffer<T> pack_gates(const T* weight, const int (&gate)[Gates], int64_t hidden, 
     return packed;
 }
 
+// The biases of each slot -> [block of LANES units][slot][LANES], padded with zeros.
+template <typename T, typename Cell>
+Buffer<T> pack_biases(const RecurrentTensors<T>& tensors, int64_t hidden) {
+    constexpr int L = LANES<T>;
+    Buffer<T> packed(padded<T>(hidden) * Cell::slots);
+    const auto add = [&](const T* bias, const auto& gate, int first_slot) {
+        for (int j = 0; bias && j < count(gate); j++)
+            for (int64_t unit = 0; unit < hidden; unit++)
+                packed[(unit / L * Cell::slots + first_slot + j) * L + unit % L] += bias[gate[j] * hidden + unit];
+    };
+    add(tensors.bias_ih, Cell::x_gates, 0);
+    add(tensors.bias_hh, Cell::h_gates, Cell::slots - count(Cell::h_gates));
+    if (Cell::resets) add(tensors.bias_hh, Cell::late_gates, 0);
+    return packed;
+}
+
 template <typename T, typename Cell>
 class ForwardScan {
    public:
@@ -159,11 +191,7 @@ class ForwardScan {
           panels_ih(pack_gates<T>(tensors.weight_ih, Cell::x_gates, shape.hidden, shape.input)),
           panels_hh(pack_gates<T>(tensors.weight_hh, Cell::h_gates, shape.hidden, shape.hidden)),
           panels_late(pack_gates<T>(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, shape.hidden)),
-          bias(units * slots) {
-        add_bias(tensors.bias_ih, Cell::x_gates, 0);
-        add_bias(tensors.bias_hh, Cell::h_gates, h_slot);
-        if (Cell::resets) add_bias(tensors.bias_hh, Cell::late_gates, 0);
-    }
+          bias(pack_biases<T, Cell>(tensors, shape.hidden)) {}
 
     void run() const {
         const int64_t size = rows_per_block(shape.rows(), Cell::rows);
@@ -184,14 +212,6 @@ class ForwardScan {
         int64_t first, rows, x[MAX_ROWS], y[MAX_ROWS];
         T *now, *next, *h, *c, *sums, *reset;
     };
-
-    template <int Gates>
-    void add_bias(const T* from, const int (&gate)[Gates], int first_slot) {
-        if (!from) return;
-        for (int j = 0; j < Gates; j++)
-            for (int64_t unit = 0; unit < shape.hidden; unit++)
-                bias[(unit / L * slots + first_slot + j) * L + unit % L] += from[gate[j] * shape.hidden + unit];
-    }
 
     void run_block(int64_t first, int64_t rows) const {
         Buffer<T> memory(rows * (2 * width + (2 + (Cell::resets ? slots + 1 : 0)) * units));
@@ -321,6 +341,26 @@ Buffer<T> pack_columns(const T* weight, const int (&gate)[Gates], int64_t hidden
                             packed + rows * column + (j * units + unit) * panel);
             });
     return packed;
+}
+
+// The inverse of `pack_columns`.
+template <int Gates, typename T>
+void unpack_columns(const T* packed, const int (&gate)[Gates], int64_t hidden, int64_t columns, T* weight) {
+    const int64_t units = padded<T>(hidden);
+    for (int j = 0; j < Gates; j++)
+        for (int64_t unit = 0; unit < hidden; unit++)
+            for_panels<T>(columns, [&](auto vectors, int64_t column) {
+                constexpr int64_t panel = vectors() * LANES<T>;
+                std::copy_n(packed + Gates * units * column + (j * units + unit) * panel,
+                            std::min(panel, columns - column), weight + (gate[j] * hidden + unit) * columns + column);
+            });
+}
+
+// [gate][unit] -> the gates' places in a bias, if there is one.
+template <int Gates, typename T>
+void unpack_bias(const T* packed, const int (&gate)[Gates], int64_t hidden, T* bias) {
+    if (!bias) return;
+    for (int j = 0; j < Gates; j++) std::copy_n(packed + j * padded<T>(hidden), hidden, bias + gate[j] * hidden);
 }
 
 template <typename T, typename Cell>
@@ -466,7 +506,7 @@ class BackwardScan {
         const T* grads = block.slot_grads + (place * slots + slot) * units;
         for_panels<T>(units, [&](auto vectors, int64_t column) {
             for_tiles<ROWS>(0, block.rows, [&](auto rows, int64_t row) {
-                tile<rows(), vectors()>(out + row * units + column, units, grads + row * slots * units, slots * units,
+                add_product<rows(), vectors()>(out + row * units + column, units, grads + row * slots * units, slots * units,
                                         1, panels + Gates * units * column, vectors() * L, Gates * units);
             });
         });
@@ -484,22 +524,6 @@ class BackwardScan {
                 store(block.bias + units + unit, load<T>(block.bias + units + unit) + of_sum);
                 store(grad, load(grad) * r);
             }
-    }
-
-    // out[r][j] += sum over k of a[r][k] * b[k][j]
-    template <int Rows, int Vectors>
-    SWEEPSEG_INLINE static void tile(T* out, int64_t out_row, const T* a, int64_t a_row, int64_t a_k, const T* b,
-                                     int64_t b_k, int64_t depth) {
-        Vec<T> sums[Rows][Vectors];
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; r++)
-#pragma GCC unroll 8
-            for (int j = 0; j < Vectors; j++) sums[r][j] = load(out + r * out_row + j * L);
-        multiply<0, Vectors>(sums, a, a_row, a_k, b, b_k, depth);
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; r++)
-#pragma GCC unroll 8
-            for (int j = 0; j < Vectors; j++) store(out + r * out_row + j * L, sums[r][j]);
     }
 
     void add_seen(const Block& block, int64_t s) const {
@@ -535,7 +559,7 @@ class BackwardScan {
     void weight_gradient(const T* in, int64_t columns, const T* grads, T* out, int64_t depth) const {
         for_panels<T>(columns, [&](auto vectors, int64_t column) {
             for_tiles<ROWS>(0, Gates * units, [&](auto rows, int64_t row) {
-                tile<rows(), vectors()>(out + Gates * units * column + row * vectors() * L, vectors() * L, grads + row,
+                add_product<rows(), vectors()>(out + Gates * units * column + row * vectors() * L, vectors() * L, grads + row,
                                         1, slots * units, in + column, width, depth);
             });
         });
@@ -547,32 +571,15 @@ class BackwardScan {
         const T *weight_ih = sums, *weight_hh = weight_ih + gates * units * inputs,
                 *weight_late = weight_hh + h_gates * units * units,
                 *bias = weight_late + Cell::resets * units * units;
-        unpack(weight_ih, Cell::x_gates, shape.input, gradients.weight_ih);
-        unpack(weight_hh, Cell::h_gates, shape.hidden, gradients.weight_hh);
-        unpack(bias, Cell::x_gates, gradients.bias_ih);
-        unpack(bias + h_slot * units, Cell::h_gates, gradients.bias_hh);
+        const int64_t hidden = shape.hidden;
+        unpack_columns(weight_ih, Cell::x_gates, hidden, shape.input, gradients.weight_ih);
+        unpack_columns(weight_hh, Cell::h_gates, hidden, hidden, gradients.weight_hh);
+        unpack_bias(bias, Cell::x_gates, hidden, gradients.bias_ih);
+        unpack_bias(bias + h_slot * units, Cell::h_gates, hidden, gradients.bias_hh);
         if (Cell::resets) {
-            unpack(weight_late, Cell::late_gates, shape.hidden, gradients.weight_hh);
-            unpack(bias, Cell::late_gates, gradients.bias_hh);
+            unpack_columns(weight_late, Cell::late_gates, hidden, hidden, gradients.weight_hh);
+            unpack_bias(bias, Cell::late_gates, hidden, gradients.bias_hh);
         }
-    }
-
-    template <int Gates>
-    void unpack(const T* packed, const int (&gate)[Gates], T* bias) const {
-        if (!bias) return;
-        for (int j = 0; j < Gates; j++) std::copy_n(packed + j * units, shape.hidden, bias + gate[j] * shape.hidden);
-    }
-
-    template <int Gates>
-    void unpack(const T* packed, const int (&gate)[Gates], int64_t columns, T* weight) const {
-        for (int j = 0; j < Gates; j++)
-            for (int64_t unit = 0; unit < shape.hidden; unit++)
-                for_panels<T>(columns, [&](auto vectors, int64_t column) {
-                    constexpr int64_t panel = vectors() * L;
-                    std::copy_n(packed + Gates * units * column + (j * units + unit) * panel,
-                                std::min(panel, columns - column),
-                                weight + (gate[j] * shape.hidden + unit) * columns + column);
-                });
     }
 
     const RecurrentShape& shape;

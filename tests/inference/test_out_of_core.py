@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stirring import as_if_trained
 from torch import Tensor
 
-from sweepseg.cells import MinGRU
+from sweepseg.cells import LinePropagation, MinGRU
 from sweepseg.inference.map_files import Box
 from sweepseg.inference.out_of_core import OutOfCore
 from sweepseg.layers.merge import Concat
@@ -127,12 +127,21 @@ def test_no_window_grows_with_the_picture(tmp_path):
     assert largest_read(256) == largest_read(128)
 
 
+def one_sweep(sweep: torch.nn.Module, *, strips: bool) -> StagedModel:
+    stages = {"sweep": Swept(Sweeps([sweep], Concat()), ["image"], strips=strips)}
+    stages["head"] = Local(torch.nn.Conv2d(4, 2, 1), ["sweep"], halo=0)
+    return StagedModel(stages, total_stride=1, in_channels=3).eval()
+
+
+def test_cell_over_maps_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has sweeps in sweep that need the whole picture"):
+        OutOfCore(one_sweep(LinePropagation(3, 4, "up"), strips=False), torch.zeros, 9, 6, tmp_path)
+
+
 @pytest.mark.parametrize("order", [*ORDERS.values(), *map(backward, ORDERS.values())], ids=lambda order: order.name)
 def test_sweep_is_exact_or_refused(order, tmp_path):
     torch.manual_seed(0)
-    stages = {"sweep": Swept(Sweeps([Sweep(MinGRU(3, 4), order)], Concat()), ["image"], strips=order.strips)}
-    stages["head"] = Local(torch.nn.Conv2d(4, 2, 1), ["sweep"], halo=0)
-    model = StagedModel(stages, total_stride=1, in_channels=3).eval()
+    model = one_sweep(Sweep(MinGRU(3, 4), order), strips=order.strips)
     if order.downwards:
         assert largest_difference(model, torch.randn(1, 3, 9, 6), tmp_path, strip=2) <= TOLERANCE
     else:

@@ -6,6 +6,7 @@ from stirring import stirred
 from torch import nn
 
 from sweepseg.cells import GRU
+from sweepseg.cells.md_lstm import MDLSTM
 from sweepseg.layers.blocks import (
     ContextBlock,
     ConvNorm,
@@ -109,6 +110,12 @@ def test_context_stage_streams_if_its_sweeps_do(orders, strips):
     stage = context_stage("image", C, sweeps, 6, control=False)
     assert isinstance(stage, Swept) and stage.strips is strips and stage.inputs == ("image",)
     assert stage(torch.randn(2, C, 5, 7))[0].shape == (2, C, 5, 7)
+
+
+def test_context_stage_with_a_cell_over_maps_needs_the_whole_map():
+    stage = context_stage("image", C, [Sweep(GRU(C, 3), columns), MDLSTM(C, 3)], 6, control=False)
+    assert stage(torch.randn(2, C, 5, 7))[0].shape == (2, C, 5, 7)
+    assert not stage.strips
 
 
 def test_context_stage_control_is_local_and_of_the_same_size():

@@ -6,12 +6,20 @@ from tolerances import assert_close
 from torch import nn
 
 from sweepseg.cells import CELLS, GRU, LSTM, MinGRU
+from sweepseg.cells.line_propagation import DIRECTIONS, LinePropagation
+from sweepseg.cells.md_lstm import MDLSTM
 from sweepseg.layers.merge import Concat, Sum
 from sweepseg.layers.sweep import Sweep, Sweeps
 from sweepseg.orders import ORDERS, backward, columns, patches, raster, rows, unroll
 
 C, H = 3, 4
 FOUR_WAYS = (rows, backward(rows), columns, backward(columns))
+OVER_MAPS = {
+    "line propagation in four directions": [LinePropagation(C, H, direction) for direction in DIRECTIONS],
+    "two-dimensional LSTM from four corners": [
+        MDLSTM(C, H, reverse=reverse, leftwards=leftwards) for reverse in (False, True) for leftwards in (False, True)
+    ],
+}
 BARS = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 5e-2}
 SYMMETRIES = {
     "flip left-right": lambda x: x.flip(3),
@@ -41,6 +49,29 @@ def test_tied_sweeps_commute_with_symmetries_and_untied_do_not(cell, symmetry):
     for dtype, bar in BARS.items():
         assert asymmetry(four_ways(cell, tied=True), symmetry, dtype) <= bar
         assert asymmetry(four_ways(cell, tied=False), symmetry, dtype) > 2 * bar
+
+
+@pytest.mark.parametrize("cells", OVER_MAPS.values(), ids=OVER_MAPS)
+def test_cells_over_maps_merge_as_each_on_its_own_and_see_the_full_field(cells):
+    x = torch.randn(1, C, 6, 9, requires_grad=True)
+    output, _ = Sweeps(cells, Sum())(x)
+    assert_close(output, sum(cell(x)[0] for cell in cells), "sum")
+    for row, column in ((0, 0), (0, -1), (2, 4), (-1, -1)):
+        (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), x, retain_graph=True)
+        assert gradient[0].any(0).all()
+
+
+def test_a_cell_over_maps_stands_beside_sweeps_and_carries_its_own_state():
+    layer = Sweeps([MDLSTM(C, H), Sweep(LSTM(C, H), columns), LinePropagation(C, H, "down")], Concat())
+    x = torch.randn(2, C, 7, 5)
+    whole, _ = layer(x)
+    assert_close(whole[:, :H], layer.sweeps[0](x)[0], "the first cell alone")
+    assert_close(whole[:, 2 * H :], layer.sweeps[2](x)[0], "the last cell alone")
+    state, outputs = None, []
+    for strip in x.split(3, dim=2):
+        output, state = layer(strip, state)
+        outputs.append(output)
+    assert_close(torch.cat(outputs, dim=2), whole, "strips")
 
 
 @pytest.mark.parametrize("order", [*ORDERS.values(), patches(2, 2)], ids=lambda order: order.name)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .. import ops, orders
-from ..cells import GRU, LSTM, Elman
+from ..cells import GRU, LSTM, Elman, RowConvGRU, RowConvLSTM
 from ..orders import FOUR_WAYS, Order, unroll
 from . import layers
 from .case import REFERENCE, Case, Row, Run, absent, comparison
@@ -32,16 +32,10 @@ def cases(quick: bool) -> list[Case]:
         _scan_beside_mambapy(64 // scale),
         *_scan_trainings(scale),
         *_recurrences(64 // scale),
+        *_row_wise_recurrences(64 // scale),
         *_linear_time_scans(64 // scale),
         *_overheads(),
         *layers.cases(scale),
-        absent(
-            [
-                Row(f"row-wise Conv{cell} sweep forward", "1x3 state convolution", GEMM, goal=0.7)
-                for cell in ("LSTM", "GRU")
-            ],
-            "sweepseg has no row-wise convolutional sweep yet",
-        ),
         absent(
             [Row(f"{op} inference, bfloat16", "", "own float32", goal=1.4) for op in ("gru_scan", "lstm_scan")],
             "there is no bfloat16 kernel yet",
@@ -115,6 +109,19 @@ def _recurrences(side: int) -> Iterable[Case]:
 def _cell_runs(name: str, cell: type[nn.Module], hidden: int, side: int) -> dict[str, Run]:
     layer, sequence = cell(hidden, hidden), unroll(random_map(side, hidden), orders.rows)
     return {name: layer_run(layer, sequence, training="backward" in name), GEMM: gemm()}
+
+
+def _row_wise_recurrences(side: int) -> Iterable[Case]:
+    for op, cell, gates in ((ops.conv_lstm_scan, RowConvLSTM, 4), (ops.conv_gru_scan, RowConvGRU, 3)):
+        for hidden in (32, 64):
+            flops = 2 * side**2 * gates * hidden * (1 + 3) * hidden
+            label = f"{size(side, hidden)}, 1x3 state convolution"
+            row = Row(f"{op.__name__} forward", label, GEMM, goal=0.7, scale=flops / GEMM_FLOPS)
+            yield Case([row], comparison(partial(_row_wise_runs, row.name, cell, hidden, side)), [op])
+
+
+def _row_wise_runs(name: str, cell: Callable[..., nn.Module], hidden: int, side: int) -> dict[str, Run]:
+    return {name: layer_run(cell(hidden, hidden, "down", 3), random_map(side, hidden)), GEMM: gemm()}
 
 
 def _linear_time_scans(side: int) -> Iterable[Case]:

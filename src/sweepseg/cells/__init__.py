@@ -9,6 +9,8 @@ from .min_lstm import MinLSTM
 from .mlstm import MLSTM
 from .output_elman import OutputElman
 from .rg_lru import RGLRU
+from .row_conv_gru import RowConvGRU
+from .row_conv_lstm import RowConvLSTM
 from .selective_ssm import SelectiveSSM
 
 CELLS = {
@@ -35,5 +37,7 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "OutputElman",
+    "RowConvGRU",
+    "RowConvLSTM",
     "SelectiveSSM",
 ]

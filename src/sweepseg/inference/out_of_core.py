@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..layers.stages import Local, StagedModel, Swept
-from ..layers.sweep import Sweep
+from ..layers.sweep import Sweep, Sweeps
 from .map_files import Box, MapFile
 
 
@@ -51,7 +51,7 @@ class OutOfCore:
     ):
         self.stages = cast(dict[str, Local | Swept], dict(model.stages))
         for name, stage in self.stages.items():
-            if not all(sweep.order.downwards for sweep in _sweeps(stage)):
+            if not all(isinstance(sweep, Sweep) and sweep.order.downwards for sweep in _sweeps(stage)):
                 raise ValueError(f"{type(model).__name__} has sweeps in {name} that need the whole picture in memory")
         self.read_picture, self.height, self.width = read, height, width
         self.folder, self.window, self.strip = folder, window, strip
@@ -92,7 +92,7 @@ class OutOfCore:
 
     def _run_strips(self, stage: Swept, source: MapFile, strips: list[Box]) -> Iterator[tuple[Box, Tensor]]:
         """The map of a stage with sweeps, strip by strip."""
-        upwards = [sweep.order.reverse for sweep in _sweeps(stage)]
+        upwards = [cast(Sweep, sweep).order.reverse for sweep in _sweeps(stage)]
         from_above: list[object] = []
         state = None
         if not stage.strips:
@@ -176,8 +176,8 @@ class OutOfCore:
         return box.within(padded, Box(inside.top, box.bottom, inside.left, box.right))
 
 
-def _sweeps(stage: Local | Swept) -> list[Sweep]:
-    return [module for module in stage.modules() if isinstance(module, Sweep)]
+def _sweeps(stage: Local | Swept) -> list[nn.Module]:
+    return [sweep for layer in stage.modules() if isinstance(layer, Sweeps) for sweep in layer.sweeps]
 
 
 def _input_range(stage: Local, start: int, end: int, limit: int) -> tuple[int, int]:

@@ -135,14 +135,14 @@ class Stateless(nn.Module):
 
 
 def context_stage(
-    source: str, channels: int, sweeps: Sequence[Sweep], merged_channels: int, *, control: bool
+    source: str, channels: int, sweeps: Sequence[nn.Module], merged_channels: int, *, control: bool
 ) -> Local | Swept:
     """A stage with a `ContextBlock` around sweeps, or its no-recurrence control with as many parameters.
 
     Args:
         source: The stage whose map (B, channels, H, W) goes in.
         channels: Channels of that map and of the one that comes out.
-        sweeps: The sweeps, whose outputs are stacked along channels.
+        sweeps: The sweeps, whose outputs are stacked along channels; cells over maps among them need the whole map.
         merged_channels: Channels of their outputs together.
         control: Put a `DepthwiseMixer` in their place.
     """
@@ -152,7 +152,8 @@ def context_stage(
         start_at_zero(depthwise.leave)
         return Local(Stateless(ContextBlock(channels, depthwise)), [source], halo=DepthwiseMixer.halo)
     start_at_zero(mixer.project)
-    return Swept(ContextBlock(channels, mixer), [source], strips=all(sweep.order.strips for sweep in sweeps))
+    strips = all(isinstance(sweep, Sweep) and sweep.order.strips for sweep in sweeps)
+    return Swept(ContextBlock(channels, mixer), [source], strips=strips)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -40,15 +40,24 @@ class Sweep(nn.Module):
 class Sweeps(nn.Module):
     """Several sweeps over the same map, merged into one: ReNet's and VMamba's layer in general form.
 
+    Cells over maps that have a direction of their own, such as `LinePropagation` and `MDLSTM`, can stand among them.
+
     Args:
-        sweeps: The single sweeps.
+        sweeps: The single sweeps, or cells over maps: (map, state) -> (map, state).
         merge: Maps their outputs, a list of (B, hidden_size, H, W), to one map; see `sweepseg.layers.merge`.
+
+    >>> import torch
+    >>> from sweepseg.cells.line_propagation import DIRECTIONS, LinePropagation
+    >>> from sweepseg.layers.merge import Sum
+    >>> layer = Sweeps([LinePropagation(3, 8, direction) for direction in DIRECTIONS], Sum())
+    >>> layer(torch.ones(2, 3, 5, 6))[0].shape
+    torch.Size([2, 8, 5, 6])
     """
 
-    def __init__(self, sweeps: Sequence[Sweep], merge: nn.Module):
+    def __init__(self, sweeps: Sequence[nn.Module], merge: nn.Module):
         super().__init__()
         self.sweeps, self.merge = nn.ModuleList(sweeps), merge
-        self.carries = [sweep.order.carries for sweep in sweeps]
+        self.carries = [not isinstance(sweep, Sweep) or sweep.order.carries for sweep in sweeps]
 
     def forward(self, x: Tensor, state: Sequence[object] | None = None) -> tuple[Tensor, list[object]]:
         """Sweep over a map (B, C, H, W); the state is one entry a sweep, None where none is carried between strips."""

@@ -1,6 +1,8 @@
 """Pure functions on tensors: the recurrences."""
 
 from ._dispatch import use_backend
+from .conv_gru_scan import conv_gru_scan
+from .conv_lstm_scan import conv_lstm_scan
 from .elman_scan import elman_scan
 from .gla_scan import gla_scan
 from .gru_scan import gru_scan
@@ -14,6 +16,8 @@ from .mlstm_scan import mlstm_scan
 from .selective_scan import selective_scan
 
 __all__ = [
+    "conv_gru_scan",
+    "conv_lstm_scan",
     "elman_scan",
     "gla_scan",
     "gru_scan",

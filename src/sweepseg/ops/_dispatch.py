@@ -24,16 +24,21 @@ class Backend:
     problem: str | None = None
     lacks: tuple[str, ...] = ()
 
+    def can_run(self, device: str, options: Iterable[str] = ()) -> bool:
+        """Whether it can run on tensors of this device type with these optional arguments."""
+        here = self.problem is None and (self.devices is None or device in self.devices)
+        return here and not (options and any(option in self.lacks for option in options))
+
     def refusal(self, device: torch.device, options: Iterable[str] = ()) -> str | None:
-        """Why it cannot run on tensors of this device with these optional arguments, or None if it can."""
+        """Why it cannot, and what to do; None if it can."""
+        if self.can_run(device.type, options):
+            return None
         if self.problem is not None:
             return f"is not available: {self.problem},"
         if self.devices is not None and device.type not in self.devices:
             return f"does not run on {device}; move the tensors"
-        for option in options:
-            if option in self.lacks:
-                return f"does not handle {option}; leave it out"
-        return None
+        lacking = ", ".join(option for option in options if option in self.lacks)
+        return f"does not handle {lacking}; leave it out"
 
 
 _requested: str | None = None  # a plain variable, because torch.compile traces it and no ContextVar
@@ -70,11 +75,11 @@ def choose(
     """
     name = requested or _requested
     if name is None:
-        return next(backend.run for backend in backends.values() if backend.refusal(device, options) is None)
+        return next(backend.run for backend in backends.values() if backend.can_run(device.type, options))
     if name not in backends:
         raise ValueError(f"backend {name!r} does not exist for this operation; choose one of {', '.join(backends)}")
     refusal = backends[name].refusal(device, options)
     if refusal is not None:
-        able = ", ".join(other for other, backend in backends.items() if backend.refusal(device, options) is None)
+        able = ", ".join(other for other, backend in backends.items() if backend.can_run(device.type, options))
         raise ValueError(f"backend {name!r} {refusal} or choose one of {able}")
     return backends[name].run

@@ -25,7 +25,7 @@ def laid_out_like(x: Tensor, like: Tensor) -> Tensor:
 def empty_steps(x: Tensor, channels: int) -> Tensor:
     """Memory for (*batch, T, channels) whose steps lie in memory in the order of those of ``x``, channels innermost."""
     if x.is_contiguous():
-        return x.new_empty((*x.shape[:-1], channels))
+        return torch.empty_like(x) if channels == x.shape[-1] else x.new_empty((*x.shape[:-1], channels))
     order = [dim for dim in memory_order(x) if dim != x.ndim - 1]
     dense = x.new_empty([x.shape[dim] for dim in order] + [channels])
     return dense.permute([order.index(dim) for dim in range(x.ndim - 1)] + [x.ndim - 1])
@@ -71,7 +71,7 @@ def strides(x: Tensor) -> tuple[int, ...]:
 
 def pointers(*tensors: Tensor | None) -> bytes:
     """void*[], null for None."""
-    return pack(f"{len(tensors)}q", *map(pointer, tensors))
+    return pack(f"{len(tensors)}q", *[0 if tensor is None else tensor.data_ptr() for tensor in tensors])
 
 
 def pointer(tensor: Tensor | None) -> int:

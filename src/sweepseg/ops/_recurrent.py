@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from ctypes import c_void_p
-from struct import pack
+from struct import Struct
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from ._memory import (
 from ._operation import define, make_differentiable
 from ._sequences import widen
 
+_SHAPE, _NONE = Struct("18q"), (0,) * 6
 _INPUTS = (
     "Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, "
     "Tensor? h0, Tensor? c0, Tensor? mask"
@@ -93,7 +94,12 @@ class Recurrence:
         *tensors, reverse = inputs
         x, y, absent = with_dense_channels(tensors[0]), results[0], [None] * (2 - self.states)
         others = list(map(contiguous, tensors[1:]))
-        self.kernels[x.dtype](_shape(x, y, reverse, x, y), pointers(x, *others, *results, *absent, saved))
+        self.kernels[x.dtype](self._shape(x, tensors[2], y, reverse), pointers(x, *others, *results, *absent, saved))
+
+    def _shape(self, x: Tensor, weight_hh: Tensor, y: Tensor, reverse: bool, *of_gradients: int) -> bytes:
+        """RecurrentShape of native/recurrent.h; the strides of the gradients of x and y matter backwards only."""
+        sizes = (*(1,) * (4 - x.ndim), *x.shape, y.shape[-1], reverse)
+        return _SHAPE.pack(*sizes, *strides(x), *strides(y), *(of_gradients or _NONE))
 
     def _inference(self, *inputs: Any) -> tuple[Tensor, ...]:
         results = self._results(*inputs)
@@ -127,7 +133,7 @@ class Recurrence:
         of_present = iter(gradients)
         of_inputs = [None if tensor is None else next(of_present) for tensor in inputs]
         self.backward_kernels[y.dtype](
-            _shape(x, y, reverse, gradients[0], y if grad_y is None else grad_y),
+            self._shape(x, tensors[1], y, reverse, *strides(gradients[0]), *strides(y if grad_y is None else grad_y)),
             pointers(*inputs, y, None, None, saved),
             pointers(grad_y, *states, *of_inputs),
         )
@@ -140,9 +146,3 @@ def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
     ctx.mark_non_differentiable(saved)
     ctx.set_materialize_grads(False)  # no zeros as large as `saved`
     ctx.save_for_backward(*tensors, y, saved)
-
-
-def _shape(x: Tensor, y: Tensor, reverse: bool, grad_x: Tensor, grad_y: Tensor) -> bytes:
-    """RecurrentShape of native/recurrent.h."""
-    sizes = (*(1,) * (4 - x.ndim), *x.shape, y.shape[-1], reverse)
-    return pack("18q", *sizes, *strides(x), *strides(y), *strides(grad_x), *strides(grad_y))

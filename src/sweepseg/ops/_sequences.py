@@ -1,6 +1,6 @@
 """What the recurrences share: argument checks, the wide dtype, the input product, steps in and out of a sequence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,18 +14,18 @@ WIDE = "a hidden_size above 128"  # whose weights have no room on a GPU's chip
 
 def check_sequence(op: str, x: Tensor) -> None:
     """Raise ValueError unless ``x`` is (*batch, T, C) with one or two batch dimensions and at least one step."""
-    shape = tuple(x.shape)
+    shape = x.shape
     if len(shape) not in (3, 4):
         raise ValueError(
-            f"{op} got a sequence of shape {shape}; give (B, T, C) or, with two batch dimensions, (B, W, T, C)"
+            f"{op} got a sequence of shape {tuple(shape)}; give (B, T, C) or, with two batch dimensions, (B, W, T, C)"
         )
     if shape[-2] == 0:
-        raise ValueError(f"{op} got a sequence of 0 steps, shape {shape}; give at least one step")
+        raise ValueError(f"{op} got a sequence of 0 steps, shape {tuple(shape)}; give at least one step")
 
 
-def check_shape(op: str, name: str, tensor: Tensor | None, shape: Iterable[int]) -> None:
+def check_shape(op: str, name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless ``tensor`` is None or has this shape."""
-    if tensor is not None and tuple(tensor.shape) != tuple(shape):
+    if tensor is not None and tensor.shape != shape:
         raise ValueError(f"{op}: {name} has shape {tuple(tensor.shape)}; give {tuple(shape)}")
 
 
@@ -63,21 +63,23 @@ def check_recurrence(
     check_shape(op, "weight_hh", weight_hh, (gates * hidden, hidden))
     check_shape(op, "weight_ih", weight_ih, (gates * hidden, x.shape[-1]))
     for name, vector in vectors.items():
-        check_shape(op, name, vector, (gates * hidden,))
+        if vector is not None:
+            check_shape(op, name, vector, (gates * hidden,))
     for name, state in states.items():
-        check_shape(op, name, state, (*x.shape[:-2], hidden))
+        if state is not None:
+            check_shape(op, name, state, (*x.shape[:-2], hidden))
 
 
 def options_in_use(weight_hh: Tensor, gain_ih: Tensor | None, gain_hh: Tensor | None) -> list[str]:
     """Which options of a recurrence with weights are in use, of those that some backend lacks: `GAINS` and `WIDE`."""
-    in_use = (gain_ih is not None, gain_hh is not None, weight_hh.shape[-1] > 128)
-    return [option for option, used in zip((*GAINS, WIDE), in_use, strict=True) if used]
+    gains = [name for name, gain in zip(GAINS, (gain_ih, gain_hh), strict=True) if gain is not None]
+    return [*gains, WIDE] if weight_hh.shape[-1] > 128 else gains
 
 
 def widen(x: Tensor, *others: Tensor | None) -> list[Any]:
     """All tensors in the dtype of the state: float64 if ``x`` is float64, else float32. None stays None."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return [tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype) for tensor in (x, *others)]
+    return [tensor if tensor is None or tensor.dtype is dtype else tensor.to(dtype) for tensor in (x, *others)]
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager:

@@ -46,9 +46,28 @@ def implement(name: str, function: Callable[..., Any]) -> None:
             _library.impl(name, function, "CPU", allow_override=True)
 
 
+def define(name: str, schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """The operation ``torch.ops.sweepseg.<name>`` of GPUs alone; see `_operation.define`, also for its kernel."""
+    _library.define(name + schema)
+    implement(name, kernel)
+    torch.library.register_fake(f"sweepseg::{name}", fake, lib=_library)
+    return getattr(torch.ops.sweepseg, name).default
+
+
 def cell_function(package: str, name: str) -> Any:
     """A function of the kernels of an operation's package, which import triton."""
     return getattr(import_module(f"{package}._triton_kernels"), name)
+
+
+def readable(x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """A sequence (*batch, T, channels) as the kernels read it, and its strides."""
+    x = with_dense_channels(x)
+    return x, strides(x)
+
+
+def power_of_2(size: int) -> int:
+    """The least power of 2 that is not less than size, at least 1; Triton's tiles have such sizes."""
+    return 1 << max(0, size - 1).bit_length()
 
 
 class ChannelwiseLaunches:
@@ -66,6 +85,7 @@ class ChannelwiseLaunches:
         self.scan, self.package = scan, package
         name = scan.forward.name().removeprefix("sweepseg::")
         implement(name, self.forward)
+        implement(f"{name}_inference", self.forward)
         implement(f"{name}_backward", self.backward)
 
     def forward(self, *arguments: Any) -> tuple[Tensor, ...]:
@@ -295,7 +315,7 @@ class RecurrenceLaunches:
 
 def _units(size: int) -> int:
     """Number of units that a program works on for a hidden_size: a power of 2, as Triton wants it."""
-    return max(16, 1 << (size - 1).bit_length())
+    return max(16, power_of_2(size))
 
 
 def _before_each_step(y: Tensor, h0: Tensor | None, reverse: bool) -> Tensor:

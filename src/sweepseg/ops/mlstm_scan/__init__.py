@@ -4,9 +4,14 @@ from torch import Tensor
 
 from .._dispatch import Backend, choose
 from .._sequences import check_sequence, check_shape
-from . import _chunked, _reference
+from .._triton import backend as triton_backend
+from . import _chunked, _reference, _triton
 
-BACKENDS = {"chunked": Backend(_chunked.scan), "reference": Backend(_reference.scan)}
+BACKENDS = {
+    "triton": triton_backend(_triton.scan, lacks=(_triton.WIDE,)),
+    "chunked": Backend(_chunked.scan),
+    "reference": Backend(_reference.scan),
+}
 
 
 def mlstm_scan(
@@ -65,4 +70,5 @@ def mlstm_scan(
     sizes = {"C": (keys // heads, values // heads), "n": (keys // heads,), "m": ()}
     for (name, size), state in zip(sizes.items(), initial or (), strict=False):
         check_shape("mlstm_scan", f"initial {name}", state, (*memory, *size))
-    return choose(BACKENDS, backend, v.device)(q, k, v, input_gate, forget_gate, initial, reverse)
+    options = [_triton.WIDE] if keys // heads > _triton.KEYS else []
+    return choose(BACKENDS, backend, v.device, options)(q, k, v, input_gate, forget_gate, initial, reverse)

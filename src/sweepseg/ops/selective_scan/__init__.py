@@ -5,9 +5,11 @@ from torch import Tensor
 from .. import _native
 from .._dispatch import Backend, choose
 from .._sequences import check_sequence, check_shape
-from . import _cpu, _reference
+from .._triton import backend as triton_backend
+from . import _cpu, _reference, _triton
 
 BACKENDS = {
+    "triton": triton_backend(_triton.scan),
     "cpu": Backend(_cpu.scan, devices=("cpu",), problem=_native.problem_with("sweepseg_selective_scan_float")),
     "reference": Backend(_reference.scan),
 }
