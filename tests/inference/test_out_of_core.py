@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from stirring import as_if_trained
 from torch import Tensor
 
-from sweepseg.cells import LinePropagation, MinGRU
+from sweepseg.cells import MinGRU
+from sweepseg.cells.line_propagation import LinePropagation
 from sweepseg.inference.map_files import Box
 from sweepseg.inference.out_of_core import OutOfCore
 from sweepseg.layers.merge import Concat
