@@ -4,7 +4,7 @@
 // In a shape, outer is the map and inner the place in its row. One thread takes one map through all steps or, where there
 // are few maps, a piece of one through some steps, and computes what these need of the places around them itself.
 //
-// A cell (conv_gru_scan.cpp, conv_lstm_scan.cpp) is one of recurrent.h; there is no mask.
+// A cell (gru.h, lstm.h) is one of recurrent.h; there is no mask.
 #pragma once
 
 #include "recurrent.h"
@@ -370,7 +370,7 @@ class BackwardConvScan {
             }
             const Vec<T> h = load_some(before + unit, size);
             Vec<T> grad_h = load<T>(grad_h_place) + load_some(grad_y + unit, size);
-            Cell::template backward<T>(values, h, c, grad_h, grad_c, grad);
+            Cell::template backward<T>(values, Vec<T>{}, h, c, grad_h, grad_c, grad);  // gates tell h[t]'s slope from `values`
             store(grad_h_place, grad_h);
             if constexpr (Cell::has_c) store(grad_c_place, grad_c);
             if constexpr (Cell::resets)

@@ -1,7 +1,7 @@
 // What the recurrences with weights share: one thread takes a block of rows (sequences) through all time steps, so that
 // the weights stay in its cache and neither gates nor projected inputs go through memory.
 //
-// A cell (gru_scan.cpp, lstm_scan.cpp, elman_scan.cpp) has per unit `slots` sums: the products with x add to the first
+// A cell (gru.h, lstm.h, elman_scan.cpp) has per unit `slots` sums: the products with x add to the first
 // of them, those with the state to the last; `x_gates` and `h_gates` name their places in the weights. A cell that
 // `resets` adds the product of the `late_gates` with the reset state to the first sum, when the others are known.
 #pragma once
