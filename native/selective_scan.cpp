@@ -49,35 +49,70 @@ struct Power {
     }
 };
 
-// 2^t = scale (1 + p) with |p| < 1/2 exact to the last place also for small t; scale is 0 where 2^t underflows. A state
-// h 2^t = u + u p, u = h scale, then keeps its digits for as many steps as it remembers, where h times the rounded 2^t
-// would lose them.
+// x 2^k for whole numbers k: one instruction that also underflows as it should, or a product with 2^k, which is 0 from
+// where k is below the exponents of T.
+#if defined(__AVX512F__)
+SWEEPSEG_INLINE __m512 nearest(__m512 t) { return _mm512_maskz_roundscale_ps(__mmask16(-1), t, 0); }
+SWEEPSEG_INLINE __m512d nearest(__m512d t) { return _mm512_maskz_roundscale_pd(__mmask8(-1), t, 0); }
+SWEEPSEG_INLINE __m512 scaled(__m512 x, __m512 k) { return _mm512_maskz_scalef_ps(__mmask16(-1), x, k); }
+SWEEPSEG_INLINE __m512d scaled(__m512d x, __m512d k) { return _mm512_maskz_scalef_pd(__mmask8(-1), x, k); }
 template <typename T>
-struct Decay {
-    using Unsigned = typename Part<std::make_unsigned_t<std::decay_t<decltype(Ints<T>{}[0])>>, LANES<T>>::Vector;
-    Vec<T> scale, p;
+struct PowerOfTwo {
+    static constexpr T lowest = -4 * Exponential<T>::bias;  // below it all underflows
+    Vec<T> k;
 
-    // t must not be above Exponential<T>::bias.
-    SWEEPSEG_INLINE explicit Decay(Vec<T> t) {
-        using E = Exponential<T>;
-        constexpr Power<T> power;
-        // The greater of t and -bias, as integers: of negative numbers the bits grow as they fall.
-        const auto bits = reinterpret_cast<Unsigned>(t), lowest = reinterpret_cast<Unsigned>(broadcast(T(-E::bias)));
-        t = reinterpret_cast<Vec<T>>(bits < lowest ? bits : lowest);
-        const Vec<T> shifted = t + E::round;
-        const Vec<T> r = t - (shifted - E::round);
-        Vec<T> q = broadcast(power.c[power.degree]);
-#pragma GCC unroll 16
-        for (int i = power.degree - 1; i >= 0; i--) q = q * r + power.c[i];
-        p = q * r;
+    SWEEPSEG_INLINE explicit PowerOfTwo(Vec<T> t, Vec<T>& rest) : k(nearest(t)) { rest = t - k; }
+    SWEEPSEG_INLINE Vec<T> times(Vec<T> x) const { return scaled(x, k); }
+};
+#else
+template <typename T>
+struct PowerOfTwo {
+    static constexpr T lowest = -Exponential<T>::bias;
+    Vec<T> scale;
+
+    SWEEPSEG_INLINE explicit PowerOfTwo(Vec<T> t, Vec<T>& rest) {
+        const Vec<T> shifted = t + Exponential<T>::round;
+        rest = t - (shifted - Exponential<T>::round);
         scale = power_of_two<T>(to_bits<T>(shifted));
+    }
+    SWEEPSEG_INLINE Vec<T> times(Vec<T> x) const { return x * scale; }
+};
+#endif
+
+// 2^t = 2^k (1 + p) with |p| < 1/2 exact to the last place also for small t. A state h 2^t = u + u p, u = h 2^k, then
+// keeps its digits for as many steps as it remembers, where h times the rounded 2^t would lose them.
+template <typename T>
+class Decay {
+   public:
+    // t must not be above Exponential<T>::bias.
+    SWEEPSEG_INLINE explicit Decay(Vec<T> t) : power(clamped(t), p) {
+        constexpr Power<T> coefficients;
+        Vec<T> q = broadcast(coefficients.c[coefficients.degree]);
+#pragma GCC unroll 16
+        for (int i = coefficients.degree - 1; i >= 0; i--) q = q * p + coefficients.c[i];
+        p *= q;
     }
 
     SWEEPSEG_INLINE Vec<T> apply(Vec<T> h, Vec<T> update) const {
-        const Vec<T> u = h * scale;
+        const Vec<T> u = power.times(h);
         return u + (u * p + update);
     }
-    SWEEPSEG_INLINE Vec<T> minus_one() const { return p * scale + (scale - T(1)); }
+    SWEEPSEG_INLINE Vec<T> minus_one() const {
+        const Vec<T> scale = power.times(broadcast(T(1)));
+        return p * scale + (scale - T(1));
+    }
+
+   private:
+    using Unsigned = typename Part<std::make_unsigned_t<std::decay_t<decltype(Ints<T>{}[0])>>, LANES<T>>::Vector;
+    Vec<T> p;
+    PowerOfTwo<T> power;
+
+    // The greater of t and the lowest, as integers: of negative numbers the bits grow as they fall.
+    SWEEPSEG_INLINE static Vec<T> clamped(Vec<T> t) {
+        const auto bits = reinterpret_cast<Unsigned>(t);
+        const auto lowest = reinterpret_cast<Unsigned>(broadcast(PowerOfTwo<T>::lowest));
+        return reinterpret_cast<Vec<T>>(bits < lowest ? bits : lowest);
+    }
 };
 
 template <typename T, int N = LANES<T>>
