@@ -13,7 +13,6 @@ from ._memory import (
     empty_state,
     empty_steps,
     laid_out_like,
-    needs_gradient,
     pointer,
     sequences,
     shape,
@@ -24,9 +23,7 @@ from ._sequences import widen
 
 
 class Channelwise:
-    """A recurrence h[t] = f(inputs[t], h[t-1]) of the compiled library as two operations.
-
-    ``torch.ops.sweepseg.<name>`` can be differentiated; ``<name>_inference`` cannot and costs less to call.
+    """A recurrence h[t] = f(inputs[t], h[t-1]) of the compiled library as the operation ``torch.ops.sweepseg.<name>``.
 
     Args:
         name: Of the operation and of the compiled functions.
@@ -42,7 +39,6 @@ class Channelwise:
         grads = ", ".join(["Tensor"] * len(inputs))
         schema = f"({tensors}, Tensor? initial, bool reverse) -> (Tensor, Tensor)"
         self.forward = define(name, schema, self._forward, self._results)
-        self.inference = define(f"{name}_inference", schema, self._forward, self._results)
         self.backward = define(
             f"{name}_backward",
             f"({tensors}, Tensor output, Tensor grad_output, Tensor? initial, Tensor? grad_final, bool reverse) "
@@ -57,8 +53,7 @@ class Channelwise:
         last = inputs[-1]
         *wide, h = widen(*inputs, initial)
         dense = [with_dense_channels(x) for x in wide]  # one copy for both passes
-        run = self.forward if needs_gradient([*dense, h]) else self.inference
-        output, final = run(*dense, contiguous(h), reverse)
+        output, final = self.forward(*dense, contiguous(h), reverse)
         return output if dense[-1] is last else laid_out_like(output, last), final
 
     def _results(self, *arguments: Any) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ With TRITON_INTERPRET=1 Triton runs the kernels in Python on the CPU, and they t
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from torch import Tensor
 from ._channelwise import Channelwise
 from ._dispatch import Backend
 from ._memory import contiguous, empty_state, empty_steps, strides, with_dense_channels
+from ._operation import replace_kernel
 from ._recurrent import Recurrence
 from ._sequences import input_product, memory_order, no_autocast
 
@@ -41,9 +41,7 @@ def implement(name: str, function: Callable[..., Any]) -> None:
     """Run ``torch.ops.sweepseg.<name>`` on GPUs as this function."""
     _library.impl(name, function, "CUDA")
     if INTERPRETED:
-        with warnings.catch_warnings():  # of the compiled kernel that it replaces
-            warnings.simplefilter("ignore")
-            _library.impl(name, function, "CPU", allow_override=True)
+        replace_kernel(name, function)
 
 
 def define(name: str, schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) -> Any:
@@ -83,9 +81,8 @@ class ChannelwiseLaunches:
 
     def __init__(self, scan: Channelwise, package: str):
         self.scan, self.package = scan, package
-        name = scan.forward.name().removeprefix("sweepseg::")
+        name = scan.forward.name
         implement(name, self.forward)
-        implement(f"{name}_inference", self.forward)
         implement(f"{name}_backward", self.backward)
 
     def forward(self, *arguments: Any) -> tuple[Tensor, ...]:
@@ -170,7 +167,7 @@ class RecurrenceLaunches:
             variant,
             resets,
         )
-        name = recurrence.forward.name().removeprefix("sweepseg::")
+        name = recurrence.forward.name
         implement(name, self.forward)
         implement(f"{name}_inference", self.inference)
         implement(f"{name}_backward", self.backward)
