@@ -93,7 +93,7 @@ class Cell(nn.Module):
 
     def drop(self, output: Tensor) -> Tensor:
         """Dropout on the output."""
-        return F.dropout(output, self.dropout, self.training)
+        return F.dropout(output, self.dropout) if self.training and self.dropout else output
 
     def extra_repr(self) -> str:
         """Sizes and dropout, for ``print(cell)``."""

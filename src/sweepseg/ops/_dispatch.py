@@ -26,8 +26,9 @@ class Backend:
 
     def can_run(self, device: str, options: Iterable[str] = ()) -> bool:
         """Whether it can run on tensors of this device type with these optional arguments."""
-        here = self.problem is None and (self.devices is None or device in self.devices)
-        return here and not (options and any(option in self.lacks for option in options))
+        if self.problem is not None or (self.devices is not None and device not in self.devices):
+            return False
+        return not options or not any(option in self.lacks for option in options)
 
     def refusal(self, device: torch.device, options: Iterable[str] = ()) -> str | None:
         """Why it cannot, and what to do; None if it can."""

@@ -24,11 +24,12 @@ def laid_out_like(x: Tensor, like: Tensor) -> Tensor:
 
 def empty_steps(x: Tensor, channels: int) -> Tensor:
     """Memory for (*batch, T, channels) whose steps lie in memory in the order of those of ``x``, channels innermost."""
-    if x.is_contiguous():
-        return torch.empty_like(x) if channels == x.shape[-1] else x.new_empty((*x.shape[:-1], channels))
-    order = [dim for dim in memory_order(x) if dim != x.ndim - 1]
-    dense = x.new_empty([x.shape[dim] for dim in order] + [channels])
-    return dense.permute([order.index(dim) for dim in range(x.ndim - 1)] + [x.ndim - 1])
+    if x.is_contiguous() and channels == x.shape[-1]:
+        return torch.empty_like(x)
+    shape, strides, size = [*x.shape[:-1], channels], [1] * x.ndim, channels
+    for dim in sorted(range(x.ndim - 1), key=[-stride for stride in x.stride()].__getitem__)[::-1]:
+        strides[dim], size = size, size * shape[dim]
+    return x.new_empty_strided(shape, strides)
 
 
 def empty_state(x: Tensor, *sizes: int) -> Tensor:
