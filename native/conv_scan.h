@@ -1,8 +1,8 @@
 // What the row-wise convolutional recurrences share: the state is a row of a map, place after place, so that the
 // neighbours of a place that a convolution along the row sees are one run of taps * hidden numbers.
 //
-// In a shape, outer is the map and inner the place in its row. One thread takes one map through all steps or, where there
-// are few maps, a piece of one through some steps, and computes what these need of the places around them itself.
+// In a shape, outer is the map and inner the place in its row. Each step of a map is a band of a `pipeline`, which runs along
+// the row behind the band of the step before, as far behind as the convolution reaches.
 //
 // A cell (gru.h, lstm.h) is one of recurrent.h; there is no mask.
 #pragma once
@@ -16,75 +16,26 @@ struct ConvShape {
     int64_t taps;  // of the convolution, odd
 
     int64_t margin() const { return taps / 2; }
-    // The positions of a state's hidden numbers in dense rows (outer, inner, hidden).
-    int64_t dense(int64_t map, int64_t place) const { return (map * base.inner + place) * base.hidden; }
     double multiply_adds(int gates) const {
         return double(base.rows()) * base.steps * gates * base.hidden * (base.input + taps * base.hidden);
     }
 };
 
-// How the work is shared out. It depends on nothing but the shape, so that the bits of a result do not either.
-struct Plan {
-    int64_t maps, row, all_steps, pieces, places, steps, chunks;  // places of a piece, steps of a chunk
+constexpr int64_t STRIDE = 8;  // places that a band takes at once
 
-    // In each step a piece sees `reach` places further to both sides in the step before.
-    Plan(const ConvShape& shape, int64_t reach)
-        : maps(shape.base.outer), row(shape.base.inner), all_steps(shape.base.steps) {
-        constexpr int64_t ENOUGH_MAPS = 4, MOST_BLOCKS = 16, FEWEST_PLACES = 32, HALO = 8;
-        const int64_t most = maps < ENOUGH_MAPS ? MOST_BLOCKS / std::max<int64_t>(maps, 1) : 1;
-        places = divide_up(row, std::clamp<int64_t>(row / FEWEST_PLACES, 1, most));
-        pieces = divide_up(row, places);
-        steps = pieces > 1 ? std::clamp<int64_t>(places / (HALO * std::max<int64_t>(reach, 1)), 1, all_steps) : all_steps;
-        chunks = divide_up(all_steps, steps);
-    }
-    int64_t blocks() const { return maps * pieces; }
-
-    // Call `work(group, block, turn)` for the pieces of all maps, grouped; the turns of a block, one a chunk, in order.
-    template <typename Work>
-    void run(int64_t groups, double multiply_adds, const Work& work) const {
-        const int64_t together = pieces > 1 ? 1 : chunks;
-        const int64_t grain = tasks_per_thread(multiply_adds / double(groups) * double(together) / double(chunks));
-        for (int64_t first = 0; first < chunks; first += together)
-            parallel_for(groups, grain, [&](int64_t group) {
-                for (int64_t block = blocks() * group / groups; block < blocks() * (group + 1) / groups; block++)
-                    for (int64_t turn = first; turn < first + together; turn++) work(group, block, turn);
-            });
-    }
-};
-
-// A piece of a map in a chunk of steps, and the places around it that it sees at the other end of these steps. Its buffers
-// of rows hold all of these and `margin` places more on both sides, which are zero outside of the map.
-struct Piece {
-    int64_t map, first, last, left, right, begin, end;  // its own places, with those around it, steps
-
-    Piece(const Plan& plan, int64_t block, int64_t chunk, int64_t reach) {
-        map = block / plan.pieces, first = block % plan.pieces * plan.places;
-        last = std::min(first + plan.places, plan.row);
-        begin = chunk * plan.steps, end = std::min(begin + plan.steps, plan.all_steps);
-        left = std::max<int64_t>(first - reach * steps(), 0), right = std::min(last + reach * steps(), plan.row);
-    }
-    int64_t steps() const { return end - begin; }
-    int64_t width() const { return right - left; }
-    bool owns(int64_t place) const { return first <= place && place < last; }
-    // Its own places and `around` on both sides.
-    int64_t from(int64_t around) const { return std::max(first - around, left); }
-    int64_t to(int64_t around) const { return std::min(last + around, right); }
-};
-
-// States (maps, row, hidden) that each turn hands to the next: from `first`, null for zeros, to `last`, null for nowhere.
-template <typename T>
-struct Relay {
-    Relay(const T* first, T* last, const Plan& plan, int64_t hidden)
-        : first(first), last(last), turns(plan.chunks), size(plan.maps * plan.row * hidden), between(turns > 1 ? 2 * size : 0) {}
-
-    const T* given(int64_t turn) const { return turn == 0 ? first : between + (turn - 1) % 2 * size; }
-    T* taken(int64_t turn) const { return turn == turns - 1 ? last : between + turn % 2 * size; }
-
-    const T* first;
-    T* last;
-    const int64_t turns, size;
-    const Buffer<T> between;
-};
+// The steps of all maps as bands of a pipeline: step by step, map by map. `work(band, map, s, wait, progress)` gets the number under
+// which a step runs; `wait(places)` returns when the band of the step before has told so many.
+template <typename Work>
+void for_each_step(const RecurrentShape& shape, double multiply_adds, const Work& work) {
+    const int64_t maps = shape.outer, bands = maps * shape.steps;
+    if (shape.rows() == 0) return;
+    pipeline(bands, tasks_per_thread(multiply_adds / double(bands)), [&](int64_t band, const Progress& progress) {
+        const auto wait = [&](int64_t places) {
+            if (band >= maps) progress.wait(band - maps, places);
+        };
+        work(band, band % maps, band / maps, wait, progress);
+    });
+}
 
 template <typename T, typename Cell>
 class ForwardConvScan {
@@ -95,128 +46,116 @@ class ForwardConvScan {
           panels_ih(pack_gates<T>(tensors.weight_ih, Cell::x_gates, shape.hidden, shape.input)),
           panels_hh(pack_gates<T>(tensors.weight_hh, Cell::h_gates, shape.hidden, depth)),
           panels_late(pack_gates<T>(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, depth)),
-          bias(pack_biases<T, Cell>(tensors, shape.hidden)),
-          h(tensors.h0, tensors.h, plan, shape.hidden),
-          c(tensors.c0, tensors.c, plan, Cell::has_c ? shape.hidden : 0) {}
+          bias(pack_biases<T, Cell>(tensors, shape.hidden)) {}
 
     void run() const {
-        plan.run(plan.blocks(), conv.multiply_adds(gates),
-                 [&](int64_t, int64_t block, int64_t turn) { run_piece(Piece(plan, block, turn, reach), turn); });
+        for_each_step(shape, conv.multiply_adds(gates),
+                      [&](int64_t, int64_t map, int64_t s, const auto& wait, const Progress& progress) {
+                          run_step(map, s, wait, progress);
+                      });
     }
 
    private:
     static constexpr int L = LANES<T>, slots = Cell::slots, gates = count(Cell::x_gates);
     static constexpr int h_gates = count(Cell::h_gates), h_slot = slots - h_gates;
 
-    // Rows of the piece: x[t], the states before and after the step, the reset state, c, and the sums of a cell that resets.
+    // Rows with `margin` places of zeros on both sides: the states before and after the step, the reset state. Without them:
+    // c and the sums of a cell that resets.
     struct Rows {
-        T *x, *now, *next, *reset, *c, *sums;
+        int64_t map, time;
+        T *before, *after, *c, *reset, *sums;
     };
 
-    void run_piece(const Piece& piece, int64_t turn) const {
-        const int64_t hidden = shape.hidden, width = piece.width(), row = (width + 2 * margin) * hidden + L;
-        Buffer<T> memory(3 * row + width * (shape.input + (1 + Cell::resets * slots) * units));
-        Rows rows;
-        rows.now = memory, rows.next = rows.now + row, rows.reset = rows.next + row;
-        rows.x = rows.reset + row, rows.c = rows.x + width * shape.input, rows.sums = rows.c + width * units;
-        for (int64_t j = piece.left; j < piece.right; j++) {
-            if (h.given(turn)) copy(h.given(turn) + conv.dense(piece.map, j), hidden, state(rows.now, piece, j));
-            if (Cell::has_c && c.given(turn))
-                copy(c.given(turn) + conv.dense(piece.map, j), hidden, rows.c + (j - piece.left) * units);
-        }
-        for (int64_t s = piece.begin; s < piece.end; s++) {
-            const int64_t time = shape.time(s), around = reach * (piece.end - 1 - s), resets = Cell::resets * margin;
-            load_input(rows, piece, s, around + resets);
+    template <typename Wait>
+    void run_step(int64_t map, int64_t s, const Wait& wait, const Progress& progress) const {
+        const int64_t hidden = shape.hidden, places = shape.inner, dense = map * places * hidden;
+        const Buffer<T> own(Cell::resets ? row + places * slots * units : 0);
+        const Rows rows{map, shape.time(s), states + (2 * map + s % 2) * row, states + (2 * map + 1 - s % 2) * row,
+                  c + map * places * units, own, own + row};
+        if (s == 0)
+            for (int64_t j = 0; j < places; j++) {
+                if (tensors.h0) copy(tensors.h0 + dense + j * hidden, hidden, state(rows.before, j));
+                if (tensors.c0) copy(tensors.c0 + dense + j * hidden, hidden, rows.c + j * units);
+            }
+        int64_t ready = 0;
+        for (int64_t first = 0; first < places; first += STRIDE) {
+            const int64_t last = std::min(first + STRIDE, places), around = std::min(last + Cell::resets * margin, places);
+            wait(std::min(last + reach, places));
             for (int64_t unit = 0; unit < hidden; unit += L)
-                for_tiles<Cell::rows>(piece.from(around + resets), piece.to(around + resets), [&](auto size, int64_t j) {
-                    tile<size()>(rows, piece, j, unit, time);
-                });
+                for_tiles<Cell::rows>(ready, around, [&](auto size, int64_t j) { tile<size()>(rows, j, unit); });
+            ready = around;
             if constexpr (Cell::resets)
                 for (int64_t unit = 0; unit < hidden; unit += L)
-                    for_tiles<Cell::rows>(piece.from(around), piece.to(around), [&](auto size, int64_t j) {
-                        late_tile<size()>(rows, piece, j, unit, time);
-                    });
-            std::swap(rows.now, rows.next);
+                    for_tiles<Cell::rows>(first, last, [&](auto size, int64_t j) { late_tile<size()>(rows, j, unit); });
+            progress.tell(last);
         }
-        for (int64_t j = piece.first; j < piece.last; j++) {
-            copy(state(rows.now, piece, j), hidden, h.taken(turn) + conv.dense(piece.map, j));
-            if (Cell::has_c)
-                copy(rows.c + (j - piece.left) * units, hidden, c.taken(turn) + conv.dense(piece.map, j));
-        }
+        if (s + 1 == shape.steps)
+            for (int64_t j = 0; j < places; j++) {
+                copy(state(rows.after, j), hidden, tensors.h + dense + j * hidden);
+                if (tensors.c) copy(rows.c + j * units, hidden, tensors.c + dense + j * hidden);
+            }
     }
 
     // The state at place j of a row; what the place sees starts `margin` places before.
-    T* state(T* row, const Piece& piece, int64_t j) const { return row + (j - piece.left + margin) * shape.hidden; }
-    const T* seen(T* row, const Piece& piece, int64_t j) const { return row + (j - piece.left) * shape.hidden; }
+    T* state(T* row, int64_t j) const { return row + (j + margin) * shape.hidden; }
+    const T* seen(T* row, int64_t j) const { return row + j * shape.hidden; }
 
-    void load_input(const Rows& rows, const Piece& piece, int64_t s, int64_t around) const {
-        const int64_t ahead = (shape.time(std::min(s + 1, shape.steps - 1)) - shape.time(s)) * shape.x.step;
-        for (int64_t j = piece.from(around); j < piece.to(around); j++) {
-            const T* x = tensors.x + piece.map * shape.x.outer + j * shape.x.inner + shape.time(s) * shape.x.step;
-            copy(x, shape.input, rows.x + (j - piece.left) * shape.input);
-            prefetch(x + ahead, shape.input);
-        }
-    }
-
-    template <int Rows_>
-    SWEEPSEG_INLINE void tile(const Rows& rows, const Piece& piece, int64_t j, int64_t unit, int64_t time) const {
-        const int64_t block = unit / L, local = j - piece.left;
-        Vec<T> sums[Rows_][slots];
+    template <int Count>
+    SWEEPSEG_INLINE void tile(const Rows& rows, int64_t j, int64_t unit) const {
+        const int64_t block = unit / L;
+        const T* x = tensors.x + rows.map * shape.x.outer + j * shape.x.inner + rows.time * shape.x.step;
+        Vec<T> sums[Count][slots];
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows_; r++)
+        for (int r = 0; r < Count; r++)
 #pragma GCC unroll 8
             for (int k = 0; k < slots; k++) sums[r][k] = load<T>(bias + (block * slots + k) * L);
-        multiply<0, gates>(sums, rows.x + local * shape.input, shape.input, 1, panels_ih + block * shape.input * gates * L,
-                           gates * L, shape.input);
-        multiply<h_slot, h_gates>(sums, seen(rows.now, piece, j), shape.hidden, 1, panels_hh + block * depth * h_gates * L,
+        multiply<0, gates>(sums, x, shape.x.inner, 1, panels_ih + block * shape.input * gates * L, gates * L, shape.input);
+        multiply<h_slot, h_gates>(sums, seen(rows.before, j), shape.hidden, 1, panels_hh + block * depth * h_gates * L,
                                   h_gates * L, depth);
         if constexpr (Cell::resets) {
 #pragma GCC unroll 8
-            for (int r = 0; r < Rows_; r++) {
-                const Vec<T> reset = Cell::template reset<T>(sums[r], load(state(rows.now, piece, j + r) + unit));
-                store_some(state(rows.reset, piece, j + r) + unit, reset, shape.hidden - unit);
+            for (int r = 0; r < Count; r++) {
+                const Vec<T> reset = Cell::template reset<T>(sums[r], load(state(rows.before, j + r) + unit));
+                store_some(state(rows.reset, j + r) + unit, reset, shape.hidden - unit);
 #pragma GCC unroll 8
-                for (int k = 0; k < slots; k++) store(rows.sums + ((local + r) * slots + k) * units + unit, sums[r][k]);
+                for (int k = 0; k < slots; k++) store(rows.sums + ((j + r) * slots + k) * units + unit, sums[r][k]);
             }
         } else {
-            finish(sums, rows, piece, j, unit, time);
+            finish(sums, rows, j, unit);
         }
     }
 
-    template <int Rows_>
-    SWEEPSEG_INLINE void late_tile(const Rows& rows, const Piece& piece, int64_t j, int64_t unit, int64_t time) const {
-        Vec<T> sums[Rows_][slots];
+    template <int Count>
+    SWEEPSEG_INLINE void late_tile(const Rows& rows, int64_t j, int64_t unit) const {
+        Vec<T> sums[Count][slots];
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows_; r++)
+        for (int r = 0; r < Count; r++)
 #pragma GCC unroll 8
-            for (int k = 0; k < slots; k++)
-                sums[r][k] = load<T>(rows.sums + ((j - piece.left + r) * slots + k) * units + unit);
-        multiply<0, 1>(sums, seen(rows.reset, piece, j), shape.hidden, 1, panels_late + unit * depth, L, depth);
-        finish(sums, rows, piece, j, unit, time);
+            for (int k = 0; k < slots; k++) sums[r][k] = load<T>(rows.sums + ((j + r) * slots + k) * units + unit);
+        multiply<0, 1>(sums, seen(rows.reset, j), shape.hidden, 1, panels_late + unit * depth, L, depth);
+        finish(sums, rows, j, unit);
     }
 
     // From the sums to the states, in registers.
-    template <int Rows_>
-    SWEEPSEG_INLINE void finish(const Vec<T> (&sums)[Rows_][slots], const Rows& rows, const Piece& piece, int64_t j,
-                                int64_t unit, int64_t time) const {
+    template <int Count>
+    SWEEPSEG_INLINE void finish(const Vec<T> (&sums)[Count][slots], const Rows& rows, int64_t j, int64_t unit) const {
         const int64_t hidden = shape.hidden, size = hidden - unit;
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows_; r++) {
+        for (int r = 0; r < Count; r++) {
             const int64_t place = j + r;
-            Vec<T> h = load(state(rows.now, piece, place) + unit), c{}, saved[Cell::saved];
-            T* const c_place = rows.c + (place - piece.left) * units + unit;
+            Vec<T> h = load(state(rows.before, place) + unit), c{}, saved[Cell::saved];
+            T* const c_place = rows.c + place * units + unit;
             if constexpr (Cell::has_c) c = load<T>(c_place);
             Cell::template forward<T>(sums[r], h, c, saved);
-            store_some(state(rows.next, piece, place) + unit, h, size);
+            store_some(state(rows.after, place) + unit, h, size);
             if constexpr (Cell::has_c) store(c_place, c);
-            if (!piece.owns(place)) continue;
-            T* const y = tensors.y + piece.map * shape.y.outer + place * shape.y.inner + time * shape.y.step;
+            T* const y = tensors.y + rows.map * shape.y.outer + place * shape.y.inner + rows.time * shape.y.step;
             store_some(y + unit, h, size);
             if (tensors.saved) {
-                const int64_t row = time * shape.rows() + piece.map * shape.inner + place;
+                const int64_t n = rows.time * shape.rows() + rows.map * shape.inner + place;
 #pragma GCC unroll 8
                 for (int k = 0; k < Cell::saved; k++)
-                    store_some(tensors.saved + (row * Cell::saved + k) * hidden + unit, saved[k], size);
+                    store_some(tensors.saved + (n * Cell::saved + k) * hidden + unit, saved[k], size);
             }
         }
     }
@@ -226,9 +165,9 @@ class ForwardConvScan {
     const RecurrentTensors<T>& tensors;
     const int64_t units = padded<T>(shape.hidden), depth = conv.taps * shape.hidden;
     const int64_t margin = conv.margin(), reach = (1 + Cell::resets) * margin;
-    const Plan plan{conv, reach};
+    const int64_t row = padded<T>((shape.inner + 2 * margin) * shape.hidden + L);
     const Buffer<T> panels_ih, panels_hh, panels_late, bias;
-    const Relay<T> h, c;
+    const Buffer<T> states{2 * shape.outer * row}, c{Cell::has_c ? shape.rows() * units : 0};
 };
 
 // weight (gates * hidden, taps, hidden) -> [panel][place][gate][unit][columns of the panel], padded with zeros: what the
@@ -256,18 +195,15 @@ class BackwardConvScan {
         : conv(conv),
           tensors(tensors),
           gradients(gradients),
-          groups(std::clamp<int64_t>(std::min(plan.blocks(), shape.rows() * shape.steps / 1024), 1, 16)),
           panels_ih(pack_columns(tensors.weight_ih, Cell::x_gates, shape.hidden, shape.input)),
           panels_hh(pack_taps(tensors.weight_hh, Cell::h_gates, shape.hidden, conv.taps)),
-          panels_late(pack_taps(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, conv.taps)),
-          group_sums(groups * group_size),
-          h(gradients.h, gradients.h0, plan, shape.hidden),
-          c(gradients.c, gradients.c0, plan, Cell::has_c ? shape.hidden : 0) {}
+          panels_late(pack_taps(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, conv.taps)) {}
 
     void run() const {
-        plan.run(groups, 2 * conv.multiply_adds(gates), [&](int64_t group, int64_t block, int64_t turn) {
-            run_piece(Piece(plan, block, plan.chunks - 1 - turn, reach), turn, group_sums + group * group_size);
-        });
+        for_each_step(shape, 2 * conv.multiply_adds(gates),
+                      [&](int64_t band, int64_t map, int64_t turn, const auto& wait, const Progress& progress) {
+                          run_step(band, map, shape.steps - 1 - turn, wait, progress);
+                      });
         add_groups();
     }
 
@@ -276,124 +212,103 @@ class BackwardConvScan {
     static constexpr int h_gates = count(Cell::h_gates), h_slot = slots - h_gates;
     static constexpr int ROWS = 4;
 
-    // Rows of the piece: x[t], the states before the step, these after the reset, the gradients of the slots' sums; the
-    // gradients of the states and of the reset state. Then those of a group's weights.
+    // Rows with `margin` places of zeros on both sides: the states before the step, these after the reset, the gradients of
+    // the slots' sums. Without them: x[t], the gradients of the states and of the reset state.
     struct Rows {
-        T *x, *before, *reset, *sums, *h, *c, *of_reset;
-        T *weight_ih, *weight_hh, *weight_late, *bias;
+        int64_t map, s;
+        T *h, *c, *before, *reset, *sums, *x, *of_reset;
     };
 
-    void run_piece(const Piece& piece, int64_t turn, T* group) const {
-        const int64_t hidden = shape.hidden, width = piece.width(), own = piece.last - piece.first;
-        const int64_t wide = width + 2 * margin, row = wide * hidden + L;
-        Buffer<T> memory(own * inputs + 2 * row + wide * slots * units + 3 * width * units);
-        Rows rows;
-        rows.x = memory, rows.before = rows.x + own * inputs, rows.reset = rows.before + row;
-        rows.sums = rows.reset + row, rows.h = rows.sums + wide * slots * units;
-        rows.c = rows.h + width * units, rows.of_reset = rows.c + width * units;
-        rows.weight_ih = group, rows.weight_hh = group + gates * units * inputs;
-        rows.weight_late = rows.weight_hh + h_gates * units * columns;
-        rows.bias = rows.weight_late + Cell::resets * units * columns;
-        for (int64_t j = piece.left; j < piece.right; j++) {
-            if (h.given(turn)) copy(h.given(turn) + conv.dense(piece.map, j), hidden, rows.h + (j - piece.left) * units);
-            if (Cell::has_c && c.given(turn))
-                copy(c.given(turn) + conv.dense(piece.map, j), hidden, rows.c + (j - piece.left) * units);
+    template <typename Wait>
+    void run_step(int64_t band, int64_t map, int64_t s, const Wait& wait, const Progress& progress) const {
+        const int64_t hidden = shape.hidden, places = shape.inner, dense = map * places * hidden;
+        const int64_t of_sums = (places + 2 * margin) * slots * units;
+        const Buffer<T> own(2 * row + of_sums + places * (inputs + Cell::resets * units));
+        T *const sums = own + 2 * row, *const x = sums + of_sums;
+        const Rows rows{map, s, h + map * places * units, c + map * places * units, own, own + row, sums, x, x + places * inputs};
+        if (s + 1 == shape.steps)
+            for (int64_t j = 0; j < places; j++) {
+                if (gradients.h) copy(gradients.h + dense + j * hidden, hidden, rows.h + j * units);
+                if (gradients.c) copy(gradients.c + dense + j * hidden, hidden, rows.c + j * units);
+            }
+        int64_t ready = 0, reset_ready = 0;
+        for (int64_t first = 0; first < places; first += STRIDE) {
+            const int64_t last = std::min(first + STRIDE, places);
+            const int64_t around = std::min(last + reach, places), reset_around = std::min(last + margin, places);
+            wait(around);
+            for (; ready < around; ready++) gates_gradient(rows, ready);
+            if constexpr (Cell::resets) {
+                state_gradient<1>(rows, 0, panels_late, reset_ready, reset_around, rows.of_reset);
+                for (; reset_ready < reset_around; reset_ready++) reset_gradient(rows, reset_ready);
+            }
+            state_gradient<h_gates>(rows, h_slot, panels_hh, first, last, rows.h);
+            progress.tell(last);
         }
-        const int64_t first = piece.first - piece.left;
-        const T *before = rows.before + first * hidden, *reset = rows.reset + first * hidden;
-        const T* sums = rows.sums + (margin + first) * slots * units;
-        for (int64_t s = piece.end - 1; s >= piece.begin; s--) {
-            step(rows, piece, s, reach * (s - piece.begin + 1));
-            input_gradient(sums, piece, s);
-            weight_gradient<gates>(rows.x, inputs, shape.input, sums, own, rows.weight_ih);
-            weight_gradient<h_gates>(before, hidden, depth, sums + h_slot * units, own, rows.weight_hh);
-            if (Cell::resets) weight_gradient<1>(reset, hidden, depth, sums, own, rows.weight_late);
-        }
-        for (int64_t j = piece.first; j < piece.last; j++) {
-            if (h.taken(turn)) copy(rows.h + (j - piece.left) * units, hidden, h.taken(turn) + conv.dense(piece.map, j));
-            if (Cell::has_c && c.taken(turn))
-                copy(rows.c + (j - piece.left) * units, hidden, c.taken(turn) + conv.dense(piece.map, j));
-        }
+        if (s == 0)
+            for (int64_t j = 0; j < places; j++) {
+                if (gradients.h0) copy(rows.h + j * units, hidden, gradients.h0 + dense + j * hidden);
+                if (gradients.c0) copy(rows.c + j * units, hidden, gradients.c0 + dense + j * hidden);
+            }
+        input_gradient(rows);
+        if (band >= groups) progress.wait(band - groups, places + 1);
+        weight_gradients(rows, group_sums + band % groups * group_size);
+        progress.tell(places + 1);
     }
 
-    int64_t position(const Strides& strides, const Piece& piece, int64_t j, int64_t s) const {
-        return piece.map * strides.outer + j * strides.inner + shape.time(s) * strides.step;
+    int64_t position(const Strides& strides, const Rows& rows, int64_t j, int64_t s) const {
+        return rows.map * strides.outer + j * strides.inner + shape.time(s) * strides.step;
     }
-    // h[t-1] and c[t-1] of the step that runs as number s; zeros where there is no initial state.
-    const T* h_before(const Piece& piece, int64_t s, int64_t j) const {
-        if (s == 0) return tensors.h0 ? tensors.h0 + conv.dense(piece.map, j) : zeros;
-        return tensors.y + position(shape.y, piece, j, s - 1);
+    // h[t-1] and c[t-1]; zeros where there is no initial state.
+    const T* h_before(const Rows& rows, int64_t j) const {
+        if (rows.s > 0) return tensors.y + position(shape.y, rows, j, rows.s - 1);
+        return tensors.h0 ? tensors.h0 + (rows.map * shape.inner + j) * shape.hidden : zeros;
     }
-    const T* saved(const Piece& piece, int64_t s, int64_t j, int k) const {
-        const int64_t row = shape.time(s) * shape.rows() + piece.map * shape.inner + j;
-        return tensors.saved + (row * Cell::saved + k) * shape.hidden;
+    const T* saved(const Rows& rows, int64_t s, int64_t j, int k) const {
+        const int64_t n = shape.time(s) * shape.rows() + rows.map * shape.inner + j;
+        return tensors.saved + (n * Cell::saved + k) * shape.hidden;
     }
-    const T* c_before(const Piece& piece, int64_t s, int64_t j) const {
-        if (s == 0) return tensors.c0 ? tensors.c0 + conv.dense(piece.map, j) : zeros;
-        return saved(piece, s - 1, j, Cell::saved - 1);
-    }
-
-    // From the gradient of the states after step s to that of the states before it, `reach` places less to both sides.
-    void step(const Rows& rows, const Piece& piece, int64_t s, int64_t around) const {
-        for (int64_t j = piece.from(around); j < piece.to(around); j++) gates_gradient(rows, piece, s, j);
-        if constexpr (Cell::resets) {
-            const int64_t from = piece.from(around - margin), to = piece.to(around - margin);
-            std::fill_n(rows.of_reset + (from - piece.left) * units, (to - from) * units, T(0));
-            state_gradient<1>(rows, piece, 0, panels_late, from, to, rows.of_reset);
-            for (int64_t j = from; j < to; j++) reset_gradient(rows, piece, s, j);
-        }
-        state_gradient<h_gates>(rows, piece, h_slot, panels_hh, piece.from(around - reach), piece.to(around - reach),
-                                rows.h);
+    const T* c_before(const Rows& rows, int64_t j) const {
+        if (rows.s > 0) return saved(rows, rows.s - 1, j, Cell::saved - 1);
+        return tensors.c0 ? tensors.c0 + (rows.map * shape.inner + j) * shape.hidden : zeros;
     }
 
-    void gates_gradient(const Rows& rows, const Piece& piece, int64_t s, int64_t j) const {
-        const int64_t hidden = shape.hidden, local = j - piece.left, next = std::max<int64_t>(s - 1, 0);
-        const T* const before = h_before(piece, s, j);
-        const T* const grad_y = gradients.y ? gradients.y + position(shape.grad_y, piece, j, s) : zeros;
-        T* const sums = rows.sums + (margin + local) * slots * units;
-        prefetch(h_before(piece, next, j), hidden);
-        if (gradients.y) prefetch(gradients.y + position(shape.grad_y, piece, j, next), hidden);
-        if (piece.owns(j)) {
-            copy(tensors.x + position(shape.x, piece, j, s), shape.input, rows.x + (j - piece.first) * inputs);
-            prefetch(tensors.x + position(shape.x, piece, j, next), shape.input);
-        }
-        copy(before, hidden, rows.before + (margin + local) * hidden);
+    // From the gradient of the state after the step to those of its sums, and what of it reaches the state before directly.
+    void gates_gradient(const Rows& rows, int64_t j) const {
+        const int64_t hidden = shape.hidden;
+        const T* const before = h_before(rows, j);
+        const T* const grad_y = gradients.y ? gradients.y + position(shape.grad_y, rows, j, rows.s) : zeros;
+        T* const sums = rows.sums + (margin + j) * slots * units;
+        copy(tensors.x + position(shape.x, rows, j, rows.s), shape.input, rows.x + j * inputs);
+        copy(before, hidden, rows.before + (margin + j) * hidden);
         for (int64_t unit = 0; unit < hidden; unit += L) {
             const int64_t size = hidden - unit;
-            Vec<T> values[Cell::saved], grad[slots], c{}, grad_c{};
+            Vec<T> values[Cell::saved], grad[slots], c_{}, grad_c{};
 #pragma GCC unroll 8
-            for (int k = 0; k < Cell::saved; k++) values[k] = load_some(saved(piece, s, j, k) + unit, size);
-            T *const grad_h_place = rows.h + local * units + unit, *const grad_c_place = rows.c + local * units + unit;
+            for (int k = 0; k < Cell::saved; k++) values[k] = load_some(saved(rows, rows.s, j, k) + unit, size);
+            T *const grad_h_place = rows.h + j * units + unit, *const grad_c_place = rows.c + j * units + unit;
             if constexpr (Cell::has_c) {
-                c = load_some(c_before(piece, s, j) + unit, size);
+                c_ = load_some(c_before(rows, j) + unit, size);
                 grad_c = load<T>(grad_c_place);
             }
-            const Vec<T> h = load_some(before + unit, size);
+            const Vec<T> h_ = load_some(before + unit, size);
             Vec<T> grad_h = load<T>(grad_h_place) + load_some(grad_y + unit, size);
-            Cell::template backward<T>(values, Vec<T>{}, h, c, grad_h, grad_c, grad);  // gates tell h[t]'s slope from `values`
+            Cell::template backward<T>(values, Vec<T>{}, h_, c_, grad_h, grad_c, grad);  // gates tell h[t]'s slope from `values`
             store(grad_h_place, grad_h);
             if constexpr (Cell::has_c) store(grad_c_place, grad_c);
-            if constexpr (Cell::resets)
-                store_some(rows.reset + (margin + local) * hidden + unit, values[0] * h, size);
+            if constexpr (Cell::resets) store_some(rows.reset + (margin + j) * hidden + unit, values[0] * h_, size);
 #pragma GCC unroll 8
-            for (int k = 0; k < slots; k++) {
-                store(sums + k * units + unit, grad[k]);
-                if (piece.owns(j)) add(rows.bias + k * units + unit, grad[k]);
-            }
+            for (int k = 0; k < slots; k++) store(sums + k * units + unit, grad[k]);
         }
     }
 
     // From the gradient of the reset state, r times the state, to those of r's sum and of the state.
-    void reset_gradient(const Rows& rows, const Piece& piece, int64_t s, int64_t j) const {
-        const int64_t local = j - piece.left;
+    void reset_gradient(const Rows& rows, int64_t j) const {
         for (int64_t unit = 0; unit < shape.hidden; unit += L) {
-            const Vec<T> r = load_some(saved(piece, s, j, 0) + unit, shape.hidden - unit);
-            const Vec<T> grad = load<T>(rows.of_reset + local * units + unit);
-            const Vec<T> reset = load<T>(rows.reset + (margin + local) * shape.hidden + unit);
-            const Vec<T> of_sum = grad * reset * (T(1) - r);
-            store(rows.sums + ((margin + local) * slots + 1) * units + unit, of_sum);
-            if (piece.owns(j)) add(rows.bias + units + unit, of_sum);
-            add(rows.h + local * units + unit, grad * r);
+            const Vec<T> r = load_some(saved(rows, rows.s, j, 0) + unit, shape.hidden - unit);
+            const Vec<T> grad = load<T>(rows.of_reset + j * units + unit);
+            const Vec<T> reset = load<T>(rows.reset + (margin + j) * shape.hidden + unit);
+            store(rows.sums + ((margin + j) * slots + 1) * units + unit, grad * reset * (T(1) - r));
+            add(rows.h + j * units + unit, grad * r);
         }
     }
 
@@ -401,45 +316,55 @@ class BackwardConvScan {
 
     // out += gradients of the sums from `slot`, of all places that saw a state, times their weights.
     template <int Gates>
-    void state_gradient(const Rows& rows, const Piece& piece, int slot, const T* panels, int64_t from, int64_t to,
-                        T* out) const {
+    void state_gradient(const Rows& rows, int slot, const T* panels, int64_t from, int64_t to, T* out) const {
         for_panels<T>(units, [&](auto vectors, int64_t column) {
             for_tiles<ROWS>(from, to, [&](auto size, int64_t j) {
-                const T* sums = rows.sums + ((j - piece.left) * slots + slot) * units;
+                const T* sums = rows.sums + (j * slots + slot) * units;
                 const T* panel = panels + conv.taps * Gates * units * column;
                 for (int64_t place = 0; place < conv.taps; place++)
-                    add_product<size(), vectors()>(out + (j - piece.left) * units + column, units,
-                                                   sums + place * slots * units, slots * units, 1,
-                                                   panel + place * Gates * units * vectors() * L, vectors() * L,
-                                                   Gates * units);
+                    add_product<size(), vectors()>(out + j * units + column, units, sums + place * slots * units,
+                                                   slots * units, 1, panel + place * Gates * units * vectors() * L,
+                                                   vectors() * L, Gates * units);
             });
         });
     }
 
-    void input_gradient(const T* sums, const Piece& piece, int64_t s) const {
+    void input_gradient(const Rows& rows) const {
+        const T* sums = rows.sums + margin * slots * units;
         for_panels<T>(shape.input, [&](auto vectors, int64_t column) {
-            for_tiles<ROWS>(piece.first, piece.last, [&](auto size, int64_t j) {
+            for_tiles<ROWS>(0, shape.inner, [&](auto size, int64_t j) {
                 Vec<T> of_x[size()][vectors()] = {};
-                multiply<0, vectors()>(of_x, sums + (j - piece.first) * slots * units, slots * units, 1,
+                multiply<0, vectors()>(of_x, sums + j * slots * units, slots * units, 1,
                                        panels_ih + gates * units * column, vectors() * L, gates * units);
                 for (int r = 0; r < size(); r++)
                     for (int k = 0; k < vectors(); k++)
                         if (column + k * L < shape.input)
-                            store_some(gradients.x + position(shape.grad_x, piece, j + r, s) + column + k * L, of_x[r][k],
-                                       shape.input - column - k * L);
+                            store_some(gradients.x + position(shape.grad_x, rows, j + r, rows.s) + column + k * L,
+                                       of_x[r][k], shape.input - column - k * L);
             });
         });
     }
 
-    // out += grads^T in, in panels, over the piece's own places; row after row of `in` may overlap.
+    // Add to the gradients of the weights of a group, which lie one behind the other.
+    void weight_gradients(const Rows& rows, T* group) const {
+        const T* sums = rows.sums + margin * slots * units;
+        group = weight_gradient<gates>(rows.x, inputs, shape.input, sums, group);
+        group = weight_gradient<h_gates>(rows.before, shape.hidden, depth, sums + h_slot * units, group);
+        if (Cell::resets) group = weight_gradient<1>(rows.reset, shape.hidden, depth, sums, group);
+        for (int64_t j = 0; j < shape.inner; j++)
+            for (int64_t i = 0; i < slots * units; i += L) add(group + i, load<T>(sums + j * slots * units + i));
+    }
+
+    // out += grads^T in, in panels; row after row of `in` may overlap. Returns the end of `out`.
     template <int Gates>
-    void weight_gradient(const T* in, int64_t in_row, int64_t in_columns, const T* grads, int64_t own, T* out) const {
+    T* weight_gradient(const T* in, int64_t in_row, int64_t in_columns, const T* grads, T* out) const {
         for_panels<T>(in_columns, [&](auto vectors, int64_t column) {
             for_tiles<ROWS>(0, Gates * units, [&](auto size, int64_t row) {
                 add_product<size(), vectors()>(out + Gates * units * column + row * vectors() * L, vectors() * L,
-                                               grads + row, 1, slots * units, in + column, in_row, own);
+                                               grads + row, 1, slots * units, in + column, in_row, shape.inner);
             });
         });
+        return out + Gates * units * padded<T>(in_columns);
     }
 
     void add_groups() const {
@@ -466,11 +391,11 @@ class BackwardConvScan {
     const int64_t units = padded<T>(shape.hidden), inputs = padded<T>(shape.input);
     const int64_t depth = conv.taps * shape.hidden, columns = padded<T>(depth);
     const int64_t margin = conv.margin(), reach = (1 + Cell::resets) * margin;
-    const Plan plan{conv, reach};
+    const int64_t row = padded<T>((shape.inner + 2 * margin) * shape.hidden + L);
+    const int64_t groups = std::clamp<int64_t>(shape.rows() * shape.steps / 1024, 1, 16);  // sums apart, for many threads
     const int64_t group_size = (gates * inputs + (h_gates + Cell::resets) * columns + slots) * units;
-    const int64_t groups;
-    const Buffer<T> panels_ih, panels_hh, panels_late, group_sums, zeros{units};
-    const Relay<T> h, c;
+    const Buffer<T> panels_ih, panels_hh, panels_late, group_sums{groups * group_size}, zeros{units};
+    const Buffer<T> h{shape.rows() * units}, c{Cell::has_c ? shape.rows() * units : 0};
 };
 
 }  // namespace sweepseg

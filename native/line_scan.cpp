@@ -212,7 +212,7 @@ class LineScan {
             work(number / of_map, first, lines, memory, memory + pitch, [&](const auto& visit) SWEEPSEG_LAMBDA {
                 for (int64_t d = 0; d < shape.inner + lines - 1; d++) {
                     if (first > 0 && d % STRIDE == 0)  // for places of the line before the band
-                        progress.wait(std::min(d + STRIDE + 1, shape.inner));
+                        progress.wait(number - 1, std::min(d + STRIDE + 1, shape.inner));
                     for (int64_t i = std::max<int64_t>(0, d - shape.inner + 1); i < std::min(lines, d + 1); i++)
                         visit(i, d - i);
                     progress.tell(std::max<int64_t>(0, d + 2 - lines));

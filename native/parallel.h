@@ -31,35 +31,35 @@ void parallel_for(int64_t blocks, int64_t grain, const Work& work) {
     torch_parallel_for(0, blocks, grain, run, const_cast<Work*>(&work));
 }
 
-// How far one band of a pipeline is, and the band before it.
+// How far the bands of a pipeline are.
 class Progress {
    public:
-    Progress(const std::atomic<int64_t>* before, std::atomic<int64_t>* own) : before(before), own(own) {}
-
-    // Until the band before has told at least so much.
-    void wait(int64_t much) const {
-        for (int spins = 0; before->load(std::memory_order_acquire) < much; spins++)
-            if (spins > 1000) std::this_thread::yield();
-    }
-    void tell(int64_t much) const { own->store(much, std::memory_order_release); }
-
-   private:
-    const std::atomic<int64_t>* before;
-    std::atomic<int64_t>* own;
-};
-
-// Call `work(band, progress)` for 0 <= band < bands; a band may wait for what the one before it has told. Threads take
-// the bands in their order, so that none waits for a band that nobody has begun, and one thread alone never waits.
-template <typename Work>
-void pipeline(int64_t bands, int64_t grain, const Work& work) {
     struct alignas(64) Told {
         std::atomic<int64_t> much{0};
     };
-    const std::unique_ptr<Told[]> told(new Told[bands + 1]);
+    Progress(Told* told, int64_t band) : told(told), band(band) {}
+
+    // Until another band has told at least so much.
+    void wait(int64_t other, int64_t much) const {
+        for (int spins = 0; told[other].much.load(std::memory_order_acquire) < much; spins++)
+            if (spins > 1000) std::this_thread::yield();
+    }
+    void tell(int64_t much) const { told[band].much.store(much, std::memory_order_release); }
+
+   private:
+    Told* told;
+    int64_t band;
+};
+
+// Call `work(band, progress)` for 0 <= band < bands; a band may wait for what bands before it have told. Threads take the
+// bands in their order, so that none waits for a band that nobody has begun, and one thread alone never waits.
+template <typename Work>
+void pipeline(int64_t bands, int64_t grain, const Work& work) {
+    const std::unique_ptr<Progress::Told[]> told(new Progress::Told[bands]);
     std::atomic<int64_t> next{0};
     parallel_for(bands, grain, [&](int64_t) {
         const int64_t band = next.fetch_add(1, std::memory_order_relaxed);
-        work(band, Progress(&told[band].much, &told[band + 1].much));
+        work(band, Progress(told.get(), band));
     });
 }
 
