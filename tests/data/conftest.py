@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,18 @@ def save(tmp_path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def make_files(save) -> Callable[[Iterable[str]], None]:
+    """Saves a small picture under each path; `path:text` is a text file."""
+
+    def make_files(files: Iterable[str]) -> None:
+        for file in files:
+            name, _, text = file.partition(":")
+            save(name, text or np.zeros((2, 3), np.uint8))
+
+    return make_files
 
 
 @pytest.fixture

@@ -59,6 +59,17 @@ FAULTS = {
         "masks/train/a.png",
         "10, 20, 30",
     ),
+    "field of view of another size": (
+        lambda save, root: [
+            save(
+                path.relative_to(root).as_posix().replace("images", "fov"),
+                np.ones((6, 8 - ("a" in path.stem)), np.uint8),
+            )
+            for path in root.glob("images/*/*")
+        ],
+        "fov/train/a.png",
+        "is 7x6 but the mask is 8x6; resize one of them",
+    ),
     "43 empty folder": (
         lambda save, root: [path.unlink() for path in root.glob("*/val/*")],
         "images/val",

@@ -5,6 +5,8 @@ from sweepseg.errors import UsageError
 
 STREET = (Label("sky", 0, (1, 2, 3)), Label("zebra crossing", 7, (4, 5, 6)), Label("Void", 255, (0, 0, 0)))
 
+SOFT = (Label("ground", 0, last=127), Label("road", 128, last=255))
+
 
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
@@ -20,11 +22,18 @@ STREET = (Label("sky", 0, (1, 2, 3)), Label("zebra crossing", 7, (4, 5, 6)), Lab
         ("classes.json", '["sky", "zebra crossing"]', (Label("sky", 0), Label("zebra crossing", 1))),
         ("classes.txt", "3 sky\n", (Label("sky", 3),)),
         ("classes.txt", "2\n3\n", (Label("2", 0), Label("3", 1))),
+        ("classes.txt", "0-127 ground\n128-255 road 1 2 3\n", (*SOFT[:1], Label("road", 128, (1, 2, 3), last=255))),
+        ("classes.json", '[{"name": "ground", "value": "0-127"}, {"name": "road", "value": "128-255"}]', SOFT),
+        ("classes.txt", "18-wheeler truck\n5-5 road\n", (Label("18-wheeler truck", 0), Label("road", 5))),
     ],
 )
 def test_class_files(save, tmp_path, file, content, expected):
     save(file, content)
     assert read_classes(tmp_path) == expected
+
+
+def test_values_of_a_label_are_one_or_all_of_its_range():
+    assert [*Label("sky", 7).values] == [7] and [*Label("sky", 7, last=9).values] == [7, 8, 9]
 
 
 def test_no_class_file_is_no_labels(tmp_path):
@@ -43,6 +52,9 @@ def test_only_the_names_for_ignored_pixels_are_ignored(name, ignored):
         ("classes.txt", "void\n", "no class"),
         ("classes.txt", "sky\nsky\n", "name sky stands there twice"),
         ("classes.txt", "1 sky\n1 road\n", "value 1 stands there twice"),
+        ("classes.txt", "0-127 sky\n127-255 road\n", "value 127 stands there twice"),
+        ("classes.txt", "9-3 sky\n", "9-3 is not an integer from 0 to 65535 or a range"),
+        ("classes.txt", "0-65536 sky\n", "0-65536 is not an integer from 0 to 65535 or a range"),
         ("classes.txt", "0 sky 1 2 3\n1 road 1 2 3\n", r"color \(1, 2, 3\) stands there twice"),
         ("classes.txt", "0 sky 1 2 256\n", "not three integers from 0 to 255"),
         ("classes.txt", "99999 sky\n", "99999 is not an integer from 0 to 65535"),
@@ -51,6 +63,8 @@ def test_only_the_names_for_ignored_pixels_are_ignored(name, ignored):
         ("classes.json", '[{"name": "sky", "colour": [1, 2, 3]}]', "entry 0"),
         ("classes.json", '[{"name": "sky", "value": true}]', "True is not an integer"),
         ("classes.json", '[{"name": "sky", "value": -1}]', "-1 is not an integer from 0"),
+        ("classes.json", '[{"name": "sky", "value": [1, 3]}]', "3] is not an integer"),
+        ("classes.json", '[{"name": "sky", "last": 3}]', "entry 0"),
         ("classes.json", '[{"name": "sky", "color": [1, 2]}]', "not three integers"),
         ("classes.json", '["sky"', "delimiter"),
     ],

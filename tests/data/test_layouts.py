@@ -1,9 +1,6 @@
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from sweepseg.data.layouts import CITYSCAPES, LAYOUTS, recognise
+from sweepseg.data.layouts import LAYOUTS, recognise
 from sweepseg.errors import UsageError
 
 CITY = "aachen/aachen_000000_000019"
@@ -73,6 +70,44 @@ GOOD = {
         "camvid",
         {"train": {"b": "trainannot/b.png"}},
     ),
+    "voc": (
+        [
+            *("JPEGImages/a.jpg", "JPEGImages/b.jpg", "JPEGImages/c.jpg", "JPEGImages/d.jpg"),
+            *("SegmentationClass/a.png", "SegmentationClass/b.png", "ImageSets/Segmentation/train.txt:a\n"),
+            *("ImageSets/Segmentation/val.txt:b\n", "ImageSets/Segmentation/trainval.txt:a\nb\n"),
+            "ImageSets/Segmentation/test.txt:d\n",
+        ],
+        "voc",
+        {"train": {"a": "SegmentationClass/a.png"}, "val": {"b": "SegmentationClass/b.png"}, "test": {"d": None}},
+    ),
+    "ade20k": (
+        [
+            *("images/training/a.jpg", "annotations/training/a.png"),
+            *("images/validation/b.jpg", "annotations/validation/b.png", "images/testing/c.jpg"),
+        ],
+        "ade20k",
+        {
+            "train": {"a": "annotations/training/a.png"},
+            "val": {"b": "annotations/validation/b.png"},
+            "test": {"c": None},
+        },
+    ),
+    "coco_stuff": (
+        [
+            *("images/train2017/1.jpg", "annotations/train2017/1.png", "annotations/instances_train2017.json:{}"),
+            *("images/val2017/2.jpg", "annotations/val2017/2.png"),
+        ],
+        "coco_stuff",
+        {"train": {"1": "annotations/train2017/1.png"}, "val": {"2": "annotations/val2017/2.png"}},
+    ),
+    "nnunet": (
+        [
+            *("imagesTr/a_0000.png", "labelsTr/a.png", "imagesTs/b_0000.png"),
+            'dataset.json:{"channel_names": {"0": "grey"}, "labels": {"background": 0}, "file_ending": ".png"}',
+        ],
+        "nnunet",
+        {"train": {"a": "labelsTr/a.png"}, "test": {"b": None}},
+    ),
     "cityscapes train ids": (
         [
             f"leftImg8bit/train/{CITY}_leftImg8bit.png",
@@ -91,17 +126,10 @@ GOOD = {
 }
 
 
-def make(save, files):
-    """Save a small picture under each path; `path:text` is a text file."""
-    for file in files:
-        name, _, text = file.partition(":")
-        save(name, text or np.zeros((2, 3), np.uint8))
-
-
 @pytest.mark.parametrize("case", GOOD)
-def test_layouts_are_recognised_and_paired(save, tmp_path, case):
+def test_layouts_are_recognised_and_paired(make_files, tmp_path, case):
     files, layout, expected = GOOD[case]
-    make(save, files)
+    make_files(files)
     found, listing = recognise(tmp_path)
     masks = {
         split: {s.name: s.mask and s.mask.relative_to(tmp_path).as_posix() for s in samples}
@@ -115,73 +143,72 @@ def test_every_layout_has_a_good_case():
     assert {layout for _, layout, _ in GOOD.values()} == LAYOUTS.keys()
 
 
-# What is added (+) to or taken (-) from a good set, and the problems that follow: path and words of the reason.
-BAD = {
-    "missing mask": ("parts first", "-masks/train/a.png", {"images/train/a.png": "has no mask"}),
-    "missing image": (
-        "parts first",
-        "-images/train/a.png",
-        {"images/train": "holds no", "masks/train/a.png": "no image"},
-    ),
-    "two images of one name": ("parts first", "+images/train/a.jpg", {"images/train/a.png": "same name as a.jpg"}),
-    "two masks of one name": (
-        "parts first",
-        "+masks/train/a_mask.png",
-        {"masks/train/a_mask.png": "same name as a.png"},
-    ),
-    "some test masks missing": ("splits first", "+test/images/c.png", {"test/images/c.png": "has no mask"}),
-    "all validation masks missing": ("parts first", "-masks/val/b.png", {"images/val/b.png": "has no mask"}),
-    "multilabel folder missing": ("multilabel", "+images/train/b.png", {"images/train/b.png": "has no mask"}),
-    "a file among multilabel folders": ("multilabel", "+masks/train/x.png", {"masks/train": "has no image"}),
-    "listed, not there": ("lists", "-images/a.png", {"train.txt": "names a, which is not among the images"}),
-    "list leads out": ("lists", "+train.txt:a\n../secret\n", {"train.txt": "names ../secret"}),
-    "list names an absolute path": ("lists", "+train.txt:a\n/etc/passwd\n", {"train.txt": "names /etc/passwd"}),
-    "camvid mask missing": ("camvid", "-trainannot/a.png", {"train/a.png": "has no mask"}),
-    "cityscapes image missing": (
-        "cityscapes train ids",
-        f"+{TRAIN_IDS.replace('000019', '000020')}",
-        {TRAIN_IDS.replace("000019", "000020"): "has no image"},
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_paired_is_a_problem(save, tmp_path, case):
-    good, change, expected = BAD[case]
-    make(save, GOOD[good][0])
-    if change[0] == "+":
-        make(save, [change[1:]])
-    else:
-        (tmp_path / change[1:]).unlink()
-    found = {p.path.relative_to(tmp_path).as_posix(): p.reason for p in recognise(tmp_path)[1].problems}
-    assert found.keys() == expected.keys()
-    assert all(words in found[path] for path, words in expected.items()), found
-
-
 @pytest.mark.parametrize("files", [[], ["a.png"], ["images/a.png", "masks/a.png"], ["train/a.png", "train.txt:a"]])
-def test_a_folder_in_no_layout_is_refused_with_all_that_was_looked_for(save, tmp_path, files):
-    make(save, files)
+def test_a_folder_in_no_layout_is_refused_with_all_that_was_looked_for(make_files, tmp_path, files):
+    make_files(files)
     with pytest.raises(UsageError) as refusal:
         recognise(tmp_path)
     assert all(f"{name}: {layout.looks_for}" in str(refusal.value) for name, layout in LAYOUTS.items())
 
 
-def test_images_may_be_links_to_elsewhere(save, tmp_path):
-    elsewhere = save("store/blob.png", np.zeros((2, 3), np.uint8))
-    for part in ("images", "masks"):
-        (tmp_path / "set" / part / "train").mkdir(parents=True)
-        (tmp_path / "set" / part / "train" / "a.png").symlink_to(elsewhere)
-    _, listing = recognise(tmp_path / "set")
-    assert [s.name for s in listing.splits["train"]] == ["a"] and not listing.problems
+ADE20K_NAMES = "Idx\tRatio\tTrain\tVal\tName\n1\t0.1576\t11664\t1172\twall\n22 \t0.0074\t709\t75\tbed , cot\n"
+
+# For each layout with labels of its own: files, some names by value, and the values.
+NAMED = {
+    "ade20k": (
+        ["images/training/a.jpg", f"objectInfo150.txt:{ADE20K_NAMES}"],
+        {0: "void", 1: "wall", 2: "class 2", 22: "bed", 150: "class 150"},
+        range(151),
+    ),
+    "coco_stuff": (
+        ["images/train2017/1.jpg", "labels.txt:0: unlabeled\n1: person\n92: banner\n182: wood\n"],
+        {0: "person", 1: "class 2", 91: "banner", 181: "wood"},
+        sorted({*range(182)} - {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}),
+    ),
+    "voc": (
+        ["JPEGImages/a.jpg", "SegmentationClass/a.png", "ImageSets/Segmentation/train.txt:a"],
+        {0: "background", 15: "person", 20: "tvmonitor", 255: "void"},
+        [*range(21), 255],
+    ),
+}
 
 
-def test_camvid_beside_the_checkout_is_the_published_split(shared):
-    layout, listing = recognise(shared("camvid"))
-    assert layout == "camvid"
-    assert {split: len(samples) for split, samples in listing.splits.items()} == {"train": 367, "val": 101, "test": 233}
-    assert all(isinstance(s.mask, Path) for split in ("train", "val") for s in listing.splits[split])
-    assert all(s.mask is None for s in listing.splits["test"]) and not listing.problems
+@pytest.mark.parametrize("layout", NAMED)
+def test_layouts_with_labels_of_their_own_name_them(make_files, tmp_path, layout):
+    files, names, values = NAMED[layout]
+    make_files(files)
+    found, listing = recognise(tmp_path)
+    labels = {label.value: label for label in listing.labels}
+    assert found == layout and [*labels] == [*values]
+    assert {value: labels[value].name for value in names} == names
+    assert {label.name for label in labels.values() if label.ignored} <= {"void"}
 
 
-def test_cityscapes_has_the_official_ids():
-    assert [label_id for _, label_id, _ in CITYSCAPES] == sorted({*range(7, 34)} - {9, 10, 14, 15, 16, 18, 29, 30})
+@pytest.mark.parametrize(("folders", "layout"), [("images/training", "ade20k"), ("images/train2017", "coco_stuff")])
+def test_without_its_file_of_names_classes_are_numbered(make_files, tmp_path, folders, layout):
+    make_files([f"{folders}/a.jpg"])
+    found, listing = recognise(tmp_path)
+    assert found == layout and "class 1" in {label.name for label in listing.labels}
+
+
+def test_voc_without_a_list_of_names_says_where_they_are_wanted(make_files, tmp_path):
+    make_files(["JPEGImages/a.jpg", "SegmentationClass/a.png", "ImageSets/Segmentation/trainval.txt:a"])
+    with pytest.raises(UsageError, match=r"ImageSets/Segmentation holds none of train\.txt, val\.txt and test\.txt"):
+        recognise(tmp_path)
+
+
+FOV = {
+    "lists": ["images/a.png", "images/b.png", "masks/a.png", "masks/b.png", "train.txt:a", "test.txt:b"],
+    "parts first": ["images/train/a.png", "masks/train/a.png"],
+    "splits first": ["train/images/a.png", "train/masks/a.png"],
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "fov"),
+    [("lists", "fov/a.png"), ("parts first", "fov/train/a.png"), ("splits first", "train/fov/a.png")],
+)
+def test_fields_of_view_are_found_beside_the_masks(make_files, tmp_path, files, fov):
+    make_files([*FOV[files], fov])
+    _, listing = recognise(tmp_path)
+    assert [sample.field_of_view for sample in listing.splits["train"]] == [tmp_path / fov] and not listing.problems

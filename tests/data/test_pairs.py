@@ -61,7 +61,7 @@ def test_remap_agrees_with_a_lookup_pixel_by_pixel(dtype):
 @pytest.mark.parametrize(
     ("values", "dtype", "reason"),
     [
-        ([[0, 3, 3]], np.uint8, r"no class: 3 \(2 pixels\); allowed are 0\.\.2, 255"),
+        ([[0, 3, 3]], np.uint8, r"no class: 3 \(2 pixels\); allowed are 0\.\.2, 255; .* range: 128-255 road"),
         ([[254, 255, 9]], np.uint8, r"9 \(1 pixels\), 254 \(1 pixels\)"),
         ([[65535, 0, 256]], np.uint16, r"256 \(1 pixels\), 65535 \(1 pixels\)"),
         ([[-1, 0, 1]], np.int32, r"-1 \(1 pixels\)"),
@@ -91,6 +91,36 @@ def test_image_with_other_channels_is_refused_by_name(save, good_set):
     dataset = open_dataset(good_set)
     with pytest.raises(InputError, match=r"a\.png: .*3.*5"):
         read_pair(dataset, dataset.splits["train"][0], 5)
+
+
+def test_what_lies_outside_of_the_field_of_view_is_ignored(save, good_set, labels):
+    for split, name in (("train", "a"), ("train", "b"), ("val", "c"), ("test", "d")):
+        save(f"fov/{split}/{name}.png", np.full((6, 8), 255, np.uint8))
+    seen = np.zeros((6, 8), np.uint8)
+    seen[2:, 1:5] = 255
+    save("fov/train/a.png", seen)
+    dataset = open_dataset(good_set)
+    a, b = (read_pair(dataset, sample, 3)[1] for sample in dataset.splits["train"])
+    assert (a.dtype, a.tolist()) == (np.int64, np.where(seen, labels, 255).tolist()) and b.tolist() == labels.tolist()
+    save("fov/train/a.png", seen[1:])
+    with pytest.raises(InputError, match=r"fov/train/a\.png: is 8x5 but the mask is 8x6; resize one of them"):
+        read_pair(dataset, dataset.splits["train"][0], 3)
+
+
+def test_all_classes_of_multilabel_have_one_field_of_view(save, tmp_path):
+    save("images/train/a.png", np.zeros((1, 3), np.uint8))
+    save("fov/train/a.png", np.array([[1, 0, 1]], np.uint8))
+    for name in ("border", "cell"):
+        save(f"masks/train/a/{name}.png", np.array([[0, 1, 1]], np.uint8))
+    dataset = open_dataset(tmp_path)
+    assert read_pair(dataset, dataset.splits["train"][0], 1)[1].tolist() == [[[0, 255, 1]]] * 2
+
+
+def test_numbered_objects_are_one_class(save, tmp_path):
+    save("images/train/a.png", np.zeros((1, 4), np.uint8))
+    save("masks/train/a.png", np.array([[0, 1, 255, 65535]], np.uint16))
+    dataset = open_dataset(tmp_path, classes=["0 background", "1-65535 cell"])
+    assert read_pair(dataset, dataset.splits["train"][0], 1)[1].tolist() == [[0, 1, 1, 1]]
 
 
 def test_sample_without_mask_is_refused(good_set):

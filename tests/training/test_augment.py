@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepseg.training.augment import Augmentation, warp
+from sweepseg.training.augment import Augmentation, foreground_pixel, warp
 
 
 def draw(seed=0):
@@ -136,6 +136,75 @@ def test_classes_of_a_multilabel_target_move_as_one():
     assert double.shape == (2, 12, 12)
     assert torch.equal(double[0], single)
     assert torch.equal(double[1], torch.where(single == 255, 255, 1 - single))
+
+
+def speck(row, column, size=(40, 50)):
+    """A target in which class 2 has one pixel, class 1 the right edge, class 0 the rest."""
+    target = torch.zeros(size, dtype=torch.int64)
+    target[:, -1] = 1
+    target[row, column] = 2
+    return target
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    pixel=st.tuples(st.integers(0, 39), st.integers(0, 48)),
+    crop=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    scale=st.tuples(st.floats(0.25, 1.0), st.floats(1.0, 4.0)),
+    rotate=st.sampled_from([0, 30, 360]),
+)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_forced_views_show_a_class_that_is_not_the_most_frequent(seed, pixel, crop, scale, rotate):
+    augmentation = Augmentation(crop, scale, True, True, rotate, oversample_foreground=1.0)
+    for target in (speck(*pixel), (speck(*pixel) == 2).long(), (speck(*pixel) == 2).long()[None]):
+        _, labels = augmentation(torch.zeros(1, 40, 50), target, draw(seed))
+        assert set(labels.unique().tolist()) & {1, 2}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.33, 1.0])
+def test_the_share_of_forced_views_is_the_one_asked_for(share):
+    target = (speck(20, 20, size=(200, 200)) == 2).long()
+    augmentation = Augmentation((5, 5), oversample_foreground=share)
+    shown = sum(int((augmentation(torch.zeros(1, 200, 200), target, draw(i))[1] == 1).any()) for i in range(400))
+    expected = 400 * (share + (1 - share) * (5 / 196) ** 2)  # others show the pixel by chance
+    assert abs(shown - expected) <= 4 * math.sqrt(400 * share * (1 - share)) + 2
+
+
+def test_forced_views_lie_inside_the_picture_with_the_pixel_anywhere():
+    target, places = (speck(3, 47) == 2).long(), set()
+    for seed in range(1000):
+        _, labels = Augmentation((8, 9), oversample_foreground=1.0)(torch.zeros(1, 40, 50), target, draw(seed))
+        assert 255 not in labels
+        places.add(tuple((labels == 1).nonzero()[0].tolist()))
+    assert places == {(row, column) for row in range(4) for column in range(6, 9)}  # as the borders allow
+
+
+@pytest.mark.parametrize("most, rare, less_rare", [(0, 3, 5), (5, 0, 3)])
+def test_each_class_but_the_most_frequent_is_drawn_alike_and_its_pixels_too(most, rare, less_rare):
+    target = torch.tensor([[most, most, rare, most, 255], [less_rare, most, less_rare, most, 255], [255] * 5])
+    found = [foreground_pixel(target, 255, draw(seed)).tolist() for seed in range(600)]
+    counts = {tuple(place): found.count(place) for place in found}
+    assert counts.keys() == {(2, 0), (0, 1), (2, 1)}
+    assert 250 < counts[2, 0] < 350 and 110 < counts[0, 1] < 190 and 110 < counts[2, 1] < 190
+
+
+@pytest.mark.parametrize("target", [torch.zeros(3, 4), torch.full((3, 4), 255), torch.zeros(2, 3, 4)])
+def test_where_there_is_no_foreground_views_are_ordinary(target):
+    assert foreground_pixel(target.long(), 255, draw()) is None
+    views = [
+        Augmentation((2, 2), oversample_foreground=share)(torch.rand(1, 3, 4), target.long(), draw())[1]
+        for share in (0.0, 1.0)
+    ]
+    assert views[0].shape == views[1].shape
+
+
+def test_off_is_the_views_that_there_were_before_the_setting():
+    """Upper left pixels of views, noted before `oversample_foreground` was there."""
+    target = place(40, 50)[1]
+    target[0, 0] = 1  # a class that could be forced
+    augmentation = Augmentation((8, 9), (0.5, 2.0), flip=True, flip_vertical=True, rotate=20.0, colour=0.5, noise=0.1)
+    views = [augmentation(torch.zeros(3, 40, 50), target, draw(seed))[1] for seed in range(6)]
+    assert [view[0, 0].item() for view in views] == [1842, 772, 1623, 653, 877, 852]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])

@@ -31,7 +31,9 @@ def impatient(monkeypatch):
 @pytest.fixture
 def pictures(tmp_path):
     dataset = open_dataset(write_pictures(tmp_path, train=6, val=0))
-    augmentation = Augmentation((12, 14), (0.5, 2.0), flip=True, rotate=20.0, colour=0.5, blur=0.5, noise=0.1)
+    augmentation = Augmentation(
+        (12, 14), (0.5, 2.0), flip=True, rotate=20.0, colour=0.5, blur=0.5, noise=0.1, oversample_foreground=0.5
+    )
     return Pictures(dataset, 3, augmentation, seed=0)
 
 

@@ -25,6 +25,13 @@ def test_plan_of_a_good_set(settings, data):
     assert made.class_weights is None
 
 
+def test_augmentation_is_that_of_the_settings(settings):
+    wanted = settings(scale=(0.6, 1.5), flip=False, colour=0.3)
+    made = dict(vars(plan(wanted).pictures.augmentation))
+    assert made.pop("ignore_index") == 255
+    assert made == {name: getattr(wanted, name) for name in made}
+
+
 @pytest.mark.parametrize("method", ["median_frequency", "inverse_sqrt"])
 def test_class_weights_count_the_training_masks(settings, data, method):
     targets = [np.asarray(Image.open(sample.mask)).ravel() for sample in open_dataset(data).splits["train"]]

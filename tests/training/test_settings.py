@@ -28,6 +28,7 @@ from sweepseg.training.settings import Settings
         ("ema", 1.5, "0 to 1"),
         ("blur", -0.1, "0 to 1"),
         ("colour", 1.1, "0 to 1"),
+        ("oversample_foreground", 33.0, "0 to 1"),
         ("warmup", 2.0, "0 to 1"),
         ("label_smoothing", 1.0, "less than 1"),
         ("epochs", 0.0, "more than 0"),
@@ -62,3 +63,10 @@ def test_only_what_decides_the_result_counts_as_different():
     assert first.differing(Settings(data="nuclei", **free).as_dict()) == []
     changed = {"data": "y", "seed": 1, "crop": (1, 2), "ema": 0.5, "loss": "dice", "epochs": 1.0, "hold_out": "a"}
     assert set(first.differing(Settings(**changed).as_dict())) == changed.keys()
+
+
+def test_a_setting_that_an_earlier_run_did_not_know_had_the_effect_of_its_default():
+    earlier = Settings(data="nuclei").as_dict()
+    del earlier["oversample_foreground"]
+    assert Settings(data="nuclei").differing(earlier) == []
+    assert Settings(data="nuclei", oversample_foreground=0.5).differing(earlier) == ["oversample_foreground"]

@@ -20,7 +20,7 @@ def nuclei_sample() -> SegmentationSet:
 
 
 def open_by_name(data: str, *, task: Task | None = None) -> SegmentationSet:
-    """The data set in the folder ``data``, or `nuclei_sample` by the name "nuclei".
+    """The data set that `open_dataset` finds at ``data``, or `nuclei_sample` by the name "nuclei".
 
     Raises:
         UsageError: See `open_dataset`.

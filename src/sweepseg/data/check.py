@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, printable
-from ..io.images import read_image, to_unit
+from ..io.images import to_unit
 from .dataset import Problem, Sample, SegmentationSet
-from .pairs import InputRange, check_size, read_target
+from .pairs import InputRange, check_size, read_pixels, read_target
 from .statistics import Progress, count_labels
 
 
@@ -115,7 +115,7 @@ def _check_sample(
     problems = []
     size = None
     try:
-        image = read_image(sample.image)  # (H, W, C)
+        image = read_pixels(sample)  # (H, W, C)
         size = image.shape[:2]
         part.samples += 1
         part.sizes[size[::-1]] += 1
@@ -123,7 +123,7 @@ def _check_sample(
         part.dtypes[str(image.dtype)] += 1
         to_unit(image, input_range)
     except InputError as error:
-        problems.append(Problem(sample.image, error.reason))
+        problems.append(Problem(Path(str(error.path)), error.reason))
     except ValueError as error:
         problems.append(Problem(sample.image, str(error)))
     if sample.mask is None:  # whether it should be there was asked when the files were listed

@@ -19,11 +19,15 @@ class Sample:
         name: Path of the image relative to its split's folder, without suffix, with forward slashes.
         image: The image file.
         mask: The mask file; for multilabel the folder with one mask a class; None where there is no annotation.
+        channels: The files of further channels, where each channel has a file of its own; ``image`` holds the first.
+        field_of_view: A mask that is 0 where the image shows nothing, which is ignored; None where all of it counts.
     """
 
     name: str
     image: Path
     mask: Path | None
+    channels: tuple[Path, ...] = ()
+    field_of_view: Path | None = None
 
     def mask_files(self) -> list[Path]:
         """The files of the annotation: one, for multilabel one a class, without annotation none."""

@@ -4,76 +4,68 @@ A layout function looks at a folder and answers with its `Listing`, or with None
 A further layout is one such function and one entry of `LAYOUTS`.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UsageError
-from ..io.files import find_images
 from .classes import Label
-from .dataset import Problem, Sample
+from .dataset import Problem
+from .labels import CAMVID, CITYSCAPES, COCO_STUFF_UNUSED, VOC
+from .listing import Files, Listing, by_name, listed, masks_by_name, only, read_text
+from .nnunet import nnunet
 
 SPLITS = ("train", "val", "test")
-MASK_SUFFIXES = ("_mask", "_masks", "_label")
-
-Files = dict[str, list[Path]]  # the files of each name; more than one is a problem
-
-
-@dataclass
-class Listing:
-    """What a layout function found: samples by split, and the labels where the layout itself defines them."""
-
-    labels: tuple[Label, ...] | None = None
-    ignored: Iterable[int] = ()  # mask values without a label whose pixels are not to be learned, besides 255
-    splits: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, split: str, image_folder: Path, images: Files, mask_folder: Path, masks: Files) -> None:
-        """Pair the images and masks of one name; what cannot be paired is a problem."""
-        problems = [] if images else [Problem(image_folder, "holds no image")]
-        for paths in (*images.values(), *masks.values()):
-            problems += [Problem(path, f"has the same name as {paths[0].name}; keep one of them") for path in paths[1:]]
-        if masks or split != "test":  # the annotations of a test split may be withheld, all of them
-            for name in images.keys() - masks.keys():
-                problems.append(Problem(images[name][0], f"has no mask in {mask_folder}; add it or remove the image"))
-        for name in masks.keys() - images.keys():
-            problems.append(Problem(masks[name][0], f"has no image in {image_folder}; add it or remove the mask"))
-        self.problems += sorted(problems, key=lambda problem: str(problem.path))
-        self.splits[split] = tuple(
-            Sample(name, paths[0], masks[name][0] if name in masks else None) for name, paths in images.items()
-        )
 
 
 def default(root: Path) -> Listing | None:
     """`images/train/NAME.png` with `masks/train/NAME.png`, or `train/images/NAME.png` with `train/masks/NAME.png`.
 
     A mask may be called NAME_mask, NAME_masks or NAME_label; for multilabel it is a folder NAME with one mask a class.
+    Where there is `fov/train/NAME.png` or `train/fov/NAME.png`, pixels at which it is 0 are ignored.
     """
     for place in ("{part}/{split}", "{split}/{part}"):
         splits = [split for split in SPLITS if (root / place.format(part="images", split=split)).is_dir()]
         if splits:
             listing = Listing()
             for split in splits:
-                image_folder, mask_folder = (root / place.format(part=p, split=split) for p in ("images", "masks"))
-                images = _by_name(image_folder)
-                listing.add(split, image_folder, images, mask_folder, _masks_by_name(mask_folder, images))
+                image_folder, mask_folder, fov_folder = (
+                    root / place.format(part=part, split=split) for part in ("images", "masks", "fov")
+                )
+                images = by_name(image_folder)
+                masks, fov = masks_by_name(mask_folder, images), by_name(fov_folder)
+                listing.add(split, image_folder, images, mask_folder, masks, fields_of_view=fov)
             return listing
     return None
 
 
 def lists(root: Path) -> Listing | None:
-    """`images/NAME.png` with `masks/NAME.png`, and the names of each split in `train.txt`, `val.txt` and `test.txt`."""
+    """`images/NAME.png` with `masks/NAME.png`, and the names of each split in `train.txt`, `val.txt` and `test.txt`.
+
+    Where there is `fov/NAME.png`, pixels at which it is 0 are ignored.
+    """
     image_folder, mask_folder = root / "images", root / "masks"
-    splits = [split for split in SPLITS if (root / f"{split}.txt").is_file()]
-    if not (image_folder.is_dir() and mask_folder.is_dir() and splits):
+    if not (image_folder.is_dir() and mask_folder.is_dir() and _list_files(root)):
         return None
     listing = Listing()
-    every_image = _by_name(image_folder)
-    every_mask = _masks_by_name(mask_folder, every_image)
-    for split in splits:
-        images = _listed(listing, root / f"{split}.txt", every_image)
-        listing.add(split, image_folder, images, mask_folder, _only(images, every_mask))
+    _add_by_lists(listing, root, image_folder, mask_folder, by_name(root / "fov"))
+    return listing
+
+
+def voc(root: Path) -> Listing | None:
+    """`JPEGImages/NAME.jpg` with `SegmentationClass/NAME.png`, names in `ImageSets/Segmentation/{train,val,test}.txt`.
+
+    Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
+    """
+    image_folder, mask_folder, list_folder = (
+        root / part for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+    )
+    if not (image_folder.is_dir() and mask_folder.is_dir()):
+        return None
+    if not _list_files(list_folder):
+        raise UsageError(f"{list_folder} holds none of train.txt, val.txt and test.txt; write a name a line into them")
+    listing = Listing(VOC)
+    _add_by_lists(listing, list_folder, image_folder, mask_folder)
     return listing
 
 
@@ -87,10 +79,10 @@ def camvid(root: Path) -> Listing | None:
     listing = Listing(CAMVID)
     for split in (split for split in SPLITS if (root / split).is_dir()):
         image_folder, mask_folder, list_file = root / split, root / f"{split}annot", root / f"{split}.txt"
-        images, masks = _by_name(image_folder), _by_name(mask_folder)
+        images, masks = by_name(image_folder), by_name(mask_folder)
         if list_file.is_file():
-            images = _listed(listing, list_file, images)
-            masks = _only(images, masks)
+            images = listed(listing, list_file, images)
+            masks = only(images, masks)
         listing.add(split, image_folder, images, mask_folder, masks)
     return listing
 
@@ -105,7 +97,7 @@ def cityscapes(root: Path) -> Listing | None:
     if not splits:
         return None
     train_ids, ids = (
-        {split: _by_name(root / "gtFine" / split, f"_gtFine_{kind}") for split in splits}
+        {split: by_name(root / "gtFine" / split, f"_gtFine_{kind}") for split in splits}
         for kind in ("labelTrainIds", "labelIds")
     )
     if any(train_ids.values()):
@@ -117,7 +109,34 @@ def cityscapes(root: Path) -> Listing | None:
         masks = ids
     for split in splits:
         image_folder, mask_folder = root / "leftImg8bit" / split, root / "gtFine" / split
-        listing.add(split, image_folder, _by_name(image_folder, "_leftImg8bit"), mask_folder, masks[split])
+        listing.add(split, image_folder, by_name(image_folder, "_leftImg8bit"), mask_folder, masks[split])
+    return listing
+
+
+def ade20k(root: Path) -> Listing | None:
+    """`images/training/NAME.jpg` with `annotations/training/NAME.png`, `validation` likewise: 0 = void, 1 to 150.
+
+    The names of the classes are those of `objectInfo150.txt`, which comes with the pictures.
+    Source: Zhou et al., Scene Parsing through ADE20K Dataset, CVPR 2017; github.com/CSAILVision/sceneparsing.
+    """
+    listing = _by_folders(root, {"train": "training", "val": "validation", "test": "testing"})
+    if listing is not None:
+        names = _numbered_names(root / "objectInfo150.txt", "\t")
+        listing.labels = (Label("void", 0), *(Label(names.get(i, f"class {i}"), i) for i in range(1, 151)))
+    return listing
+
+
+def coco_stuff(root: Path) -> Listing | None:
+    """`images/train2017/NAME.jpg` with `annotations/train2017/NAME.png` (the stuffthingmaps), `val2017` likewise.
+
+    The names of the classes are those of the published `labels.txt`, where it lies beside the two folders.
+    Source: Caesar et al., COCO-Stuff, CVPR 2018; github.com/nightrome/cocostuff.
+    """
+    listing = _by_folders(root, {"train": "train2017", "val": "val2017", "test": "test2017"})
+    if listing is not None:
+        names = _numbered_names(root / "labels.txt", ":")
+        ids = [i for i in range(1, 183) if i not in COCO_STUFF_UNUSED]
+        listing.labels = tuple(Label(names.get(i, f"class {i}"), i - 1) for i in ids)
     return listing
 
 
@@ -131,6 +150,10 @@ class Layout(NamedTuple):
 LAYOUTS = {
     "cityscapes": Layout(cityscapes, "leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png and gtFine/..."),
     "camvid": Layout(camvid, "{train,val,test}/NAME.png and {train,val,test}annot/NAME.png"),
+    "voc": Layout(voc, "{JPEGImages,SegmentationClass}/NAME.png and ImageSets/Segmentation/{train,val,test}.txt"),
+    "ade20k": Layout(ade20k, "{images,annotations}/{training,validation}/NAME.png"),
+    "coco_stuff": Layout(coco_stuff, "{images,annotations}/{train2017,val2017}/NAME.png"),
+    "nnunet": Layout(nnunet, "imagesTr/CASE_0000.png, labelsTr/CASE.png and dataset.json"),
     "default": Layout(default, "{images,masks}/{train,val,test}/NAME.png or {train,val,test}/{images,masks}/NAME.png"),
     "lists": Layout(lists, "{images,masks}/NAME.png and {train,val,test}.txt"),
 }
@@ -150,95 +173,42 @@ def recognise(root: Path) -> tuple[str, Listing]:
     raise UsageError(f"{root} is in no layout that is known; looked for {sought}")
 
 
-def _by_name(folder: Path, suffix: str = "") -> Files:
-    """The image files under ``folder`` whose stem ends with ``suffix``, by relative path without suffix."""
-    files: Files = {}
-    try:
-        images = find_images(folder, follow_links=True)
-    except UsageError:  # no such folder, or no image in it: what that means depends on the folder
-        return files
-    for found in images:
-        name = found.relative.with_suffix("").as_posix()
-        if name.endswith(suffix):
-            files.setdefault(name.removesuffix(suffix), []).append(found.path)
-    return files
+def _list_files(folder: Path) -> dict[str, Path]:
+    """The list of names of each split that has one."""
+    return {split: folder / f"{split}.txt" for split in SPLITS if (folder / f"{split}.txt").is_file()}
 
 
-def _masks_by_name(folder: Path, images: Files) -> Files:
-    """The masks under ``folder`` by the name of their image: equal to it or with one of `MASK_SUFFIXES` behind.
-
-    Where images have folders of their name, these folders are the masks (multilabel).
-    """
-    masks: Files = {}
-    if any((folder / name).is_dir() for name in images):
-        for paths in _by_name(folder).values():
-            masks[paths[0].parent.relative_to(folder).as_posix()] = [paths[0].parent]
-        return masks
-    for name, paths in _by_name(folder).items():
-        candidates = (name, *(name.removesuffix(suffix) for suffix in MASK_SUFFIXES))
-        masks.setdefault(next((c for c in candidates if c in images), name), []).extend(paths)
-    return masks
-
-
-def _listed(listing: Listing, list_file: Path, images: Files) -> Files:
-    """The images that ``list_file`` names, one a line.
-
-    Lines are looked up among the images found and never opened, so no line leads out of the folder. A line may also be
-    a path written on another machine, with the path of the mask behind it, as in SegNet's lists.
-    """
-    chosen: Files = {}
-    try:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{list_file}: {error}") from None
-    for line in filter(None, map(str.strip, lines)):
-        candidates = (line, Path(line).with_suffix("").as_posix(), Path(line.split()[0]).stem)
-        name = next((candidate for candidate in candidates if candidate in images), None)
-        if name is None:
-            listing.problems.append(Problem(list_file, f"names {line}, which is not among the images"))
-        else:
-            chosen[name] = images[name]
-    return chosen
+def _add_by_lists(
+    listing: Listing, list_folder: Path, image_folder: Path, mask_folder: Path, fov: Files | None = None
+) -> None:
+    """Add the splits that `list_folder/{train,val,test}.txt` take from one folder of images."""
+    every_image = by_name(image_folder)
+    every_mask = masks_by_name(mask_folder, every_image)
+    seen: dict[str, str] = {}  # the list that has named an image
+    for split, list_file in _list_files(list_folder).items():
+        images = listed(listing, list_file, every_image)
+        for name in sorted(images.keys() & seen.keys()):
+            listing.problems.append(Problem(list_file, f"names {name}, as {seen[name]} does; keep it in one of them"))
+        seen |= dict.fromkeys(images, list_file.name)
+        masks, fields = only(images, every_mask), only(images, fov or {})
+        listing.add(split, image_folder, images, mask_folder, masks, fields_of_view=fields)
 
 
-def _only(images: Files, masks: Files) -> Files:
-    return {name: paths for name, paths in masks.items() if name in images}
+def _by_folders(root: Path, folders: Mapping[str, str]) -> Listing | None:
+    """`images/FOLDER/NAME.jpg` with `annotations/FOLDER/NAME.png`, where a split has a folder of another name."""
+    if not any((root / "images" / folder).is_dir() for folder in folders.values()):
+        return None
+    listing = Listing()
+    for split, folder in folders.items():
+        image_folder, mask_folder = root / "images" / folder, root / "annotations" / folder
+        if image_folder.is_dir():
+            listing.add(split, image_folder, by_name(image_folder), mask_folder, by_name(mask_folder))
+    return listing
 
 
-CAMVID = (
-    Label("Sky", 0, (128, 128, 128)),
-    Label("Building", 1, (128, 0, 0)),
-    Label("Pole", 2, (192, 192, 128)),
-    Label("Road", 3, (128, 64, 128)),
-    Label("Pavement", 4, (60, 40, 222)),
-    Label("Tree", 5, (128, 128, 0)),
-    Label("SignSymbol", 6, (192, 128, 128)),
-    Label("Fence", 7, (64, 64, 128)),
-    Label("Car", 8, (64, 0, 128)),
-    Label("Pedestrian", 9, (64, 64, 0)),
-    Label("Bicyclist", 10, (0, 128, 192)),
-    Label("Unlabelled", 11, (0, 0, 0)),
-)
-
-# name, id in the published labelIds, colour; the order is that of the train ids
-CITYSCAPES = (
-    ("road", 7, (128, 64, 128)),
-    ("sidewalk", 8, (244, 35, 232)),
-    ("building", 11, (70, 70, 70)),
-    ("wall", 12, (102, 102, 156)),
-    ("fence", 13, (190, 153, 153)),
-    ("pole", 17, (153, 153, 153)),
-    ("traffic light", 19, (250, 170, 30)),
-    ("traffic sign", 20, (220, 220, 0)),
-    ("vegetation", 21, (107, 142, 35)),
-    ("terrain", 22, (152, 251, 152)),
-    ("sky", 23, (70, 130, 180)),
-    ("person", 24, (220, 20, 60)),
-    ("rider", 25, (255, 0, 0)),
-    ("car", 26, (0, 0, 142)),
-    ("truck", 27, (0, 0, 70)),
-    ("bus", 28, (0, 60, 100)),
-    ("train", 31, (0, 80, 100)),
-    ("motorcycle", 32, (0, 0, 230)),
-    ("bicycle", 33, (119, 11, 32)),
-)
+def _numbered_names(path: Path, separator: str) -> dict[int, str]:
+    """The name in the last column, less its synonyms, for the number in the first; none without the file."""
+    if not path.is_file():
+        return {}
+    rows = [line.split(separator) for line in read_text(path).splitlines()]
+    return {int(row[0]): row[-1].split(",")[0].strip() for row in rows if row[0].strip().isdecimal()}

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import yaml
 
 from ..errors import InputError, UsageError
 from ..io.masks import read_mask
-from .classes import Label, checked, named, read_classes, voc_palette
+from .classes import Label, checked, named, parse_lines, read_classes, voc_palette
 from .dataset import Color, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS, recognise
 
@@ -30,10 +31,12 @@ def open_dataset(
     object, which is logged.
 
     Args:
-        root: Folder of the data set, in one of `layouts.LAYOUTS`.
+        root: Folder of the data set, in one of `layouts.LAYOUTS`; or, for a folder that does not tell its classes and
+            cannot be changed, a YAML file with its path from there as ``root``, and ``classes`` as below.
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
             if there are two classes.
-        classes: Names of the classes, whose mask values are 0, 1, 2, ...; binary takes two, background and object.
+        classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
+            background and object.
 
     Raises:
         UsageError: No such folder, no known layout, no image, a class file or task that does not fit, or classes that
@@ -45,6 +48,9 @@ def open_dataset(
     ('default', 'binary', ('background', 'nucleus'))
     """
     root = Path(root)
+    if root.suffix in (".yaml", ".yml") and root.is_file():
+        root, described = _read_description(root)
+        classes = described if classes is None else classes
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; name the folder of a data set")
     layout, listing = recognise(root)
@@ -54,7 +60,7 @@ def open_dataset(
     task = _task_of_files(root, task, [sample for samples in listing.splits.values() for sample in samples])
 
     ignored: Iterable[int] = ()
-    labels = checked(named(classes), "classes") if classes is not None else read_classes(root)
+    labels = _labels_in(classes) if classes is not None else read_classes(root)
     if labels is None and listing.labels is not None:
         labels, ignored = listing.labels, listing.ignored
     if labels is None:
@@ -64,15 +70,19 @@ def open_dataset(
     if task == "binary" and len(learned) != 2:
         raise UsageError(f"{root} has {len(learned)} classes; binary takes two, background and object: change the task")
     if len(learned) > IGNORE_INDEX:
-        raise UsageError(f"{root} has {len(learned)} classes; at most {IGNORE_INDEX} fit, as index 255 means ignored")
+        raise UsageError(
+            f"{root} has {len(learned)} classes; at most {IGNORE_INDEX} fit, as index 255 means ignored; "
+            "numbered objects are one class, a range in classes.txt: 1-65535 object"
+        )
 
     colors = {label.color: label.value for label in labels if label.color is not None} or None
     remap = {IGNORE_INDEX: IGNORE_INDEX}
     if task == "multilabel":
         remap |= {0: 0, 1: 1}
     else:
-        remap |= dict.fromkeys((*ignored, *(label.value for label in labels if label.ignored)), IGNORE_INDEX)
-        remap |= {label.value: index for index, label in enumerate(learned)}
+        remap |= dict.fromkeys(ignored, IGNORE_INDEX)
+        remap |= {value: IGNORE_INDEX for label in labels if label.ignored for value in label.values}
+        remap |= {value: index for index, label in enumerate(learned) for value in label.values}
     if task != "multiclass" and remap[IGNORE_INDEX] == IGNORE_INDEX and _only_0_and_255(train, colors):
         _log.warning("%s: the masks hold 0 and 255 and never 1, so 255 is read as the object, not as ignored", root)
         remap = {0: 0, 255: 1}
@@ -89,6 +99,25 @@ def open_dataset(
         ignore_index=IGNORE_INDEX,
         problems=tuple(listing.problems),
     )
+
+
+def _read_description(path: Path) -> tuple[Path, list[str]]:
+    """The folder that a YAML file names, and its lines of `classes.txt`."""
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+    match described:
+        case {"root": str(root), "classes": [*lines], **rest} if not rest and {*map(type, lines)} == {str}:
+            return path.parent / root, lines
+    raise UsageError(f"{path} does not describe a data set; write root: FOLDER and classes: [0 ground, 128-255 road]")
+
+
+def _labels_in(lines: Sequence[str]) -> tuple[Label, ...]:
+    try:
+        return checked(parse_lines(lines), "classes")
+    except ValueError as error:
+        raise UsageError(f"classes: {error}") from None
 
 
 def _task_of_files(root: Path, task: Task | None, samples: Iterable[Sample]) -> Task | None:

@@ -37,35 +37,57 @@ def read_pair(
     >>> image.shape[0], image.dtype, target.dtype, image.shape[1:] == target.shape
     (3, dtype('float32'), dtype('int64'), True)
     """
-    image = read_input(sample.image, in_channels, input_range=input_range)
+    image = read_input(sample, in_channels, input_range=input_range)
     target = read_target(dataset, sample)
     check_size(sample, image.shape[-2:], target)
     return image, target
 
 
-def read_input(path: Path, in_channels: int, *, input_range: InputRange | None = None) -> np.ndarray:
+def read_input(sample: Sample, in_channels: int, *, input_range: InputRange | None = None) -> np.ndarray:
     """The image of `read_pair`: float32 (C, H, W) in [0, 1]."""
-    pixels = read_image(path)
+    pixels = read_pixels(sample)
     try:
         image = fit_channels(to_unit(pixels, input_range), in_channels)  # (H, W, C)
     except ValueError as error:
-        raise InputError(path, str(error)) from None
+        raise InputError(sample.image, str(error)) from None
     return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def read_pixels(sample: Sample) -> np.ndarray:
+    """The image as stored, (H, W, C); channels that have files of their own are stacked."""
+    parts = [read_image(path) for path in (sample.image, *sample.channels)]
+    for path, part in zip(sample.channels, parts[1:], strict=True):
+        if (part.shape[:2], part.dtype) != (parts[0].shape[:2], parts[0].dtype):
+            first = f"{sample.image.name} is {_size(parts[0].shape[:2])} {parts[0].dtype}"
+            raise InputError(path, f"is {_size(part.shape[:2])} {part.dtype} but {first}; convert one of them")
+    return np.concatenate(parts, axis=2)
 
 
 def read_target(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
     """The target of `read_pair`: int64 (H, W) or, for multilabel, (K, H, W)."""
+    target = _read_labels(dataset, sample)
+    if sample.field_of_view is None:
+        return target
+    seen = read_mask(sample.field_of_view) != 0  # (H, W)
+    if seen.shape != target.shape[-2:]:
+        sizes = f"is {_size(seen.shape)} but the mask is {_size(target.shape)}"
+        raise InputError(sample.field_of_view, f"{sizes}; resize one of them")
+    return np.where(seen, target, dataset.ignore_index)
+
+
+def _read_labels(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
+    """The target before the field of view is regarded."""
     if sample.mask is None:
         raise InputError(sample.image, "has no mask")
     if dataset.task != "multilabel":
-        return _read_labels(dataset, sample.mask)
+        return _read_file(dataset, sample.mask)
     files = {path.stem: path for path in sample.mask_files()}
     for name in dataset.classes:
         if name not in files:
             raise InputError(sample.mask, f"holds no mask of the class {name}; add one, all 0 if there is none of it")
     for name in files.keys() - set(dataset.classes):
         raise InputError(files[name], f"is named like none of the classes {', '.join(dataset.classes)}; rename it")
-    channels = [_read_labels(dataset, files[name]) for name in dataset.classes]
+    channels = [_read_file(dataset, files[name]) for name in dataset.classes]
     for name, channel in zip(dataset.classes, channels, strict=True):
         if channel.shape != channels[0].shape:
             first = f"that of {dataset.classes[0]} is {_size(channels[0].shape)}"
@@ -95,11 +117,13 @@ def remap_labels(values: np.ndarray, remap: Mapping[int, int], path: Path) -> np
         wrong, counts = np.unique(values[target < 0], return_counts=True)
         listed = ", ".join(f"{value} ({count} pixels)" for value, count in zip(wrong[:8], counts[:8], strict=True))
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        raise InputError(path, f"holds labels that are no class: {listed}{more}; allowed are {_ranges(set(remap))}")
+        remedy = "name the others in classes.txt, soft edges as a range: 128-255 road"
+        allowed = f"allowed are {_ranges(set(remap))}; {remedy}"
+        raise InputError(path, f"holds labels that are no class: {listed}{more}; {allowed}")
     return target
 
 
-def _read_labels(dataset: SegmentationSet, path: Path) -> np.ndarray:
+def _read_file(dataset: SegmentationSet, path: Path) -> np.ndarray:
     return remap_labels(read_mask(path, colors=dataset.colors), dataset.remap, path)
 
 

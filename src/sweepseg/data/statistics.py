@@ -32,7 +32,7 @@ def channel_stats(
     """
     pixels, total, squares = 0, np.zeros(in_channels), np.zeros(in_channels)
     for sample in progress(dataset.splits[split]):
-        image = read_input(sample.image, in_channels, input_range=input_range).astype(np.float64)
+        image = read_input(sample, in_channels, input_range=input_range).astype(np.float64)
         pixels += image[0].size
         total += image.sum(axis=(1, 2))
         squares += (image**2).sum(axis=(1, 2))

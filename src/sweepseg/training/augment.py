@@ -28,6 +28,7 @@ class Augmentation:
         colour: Strength of the colour changes, 0 to 1.
         blur: Probability of a Gaussian blur.
         noise: Largest standard deviation of Gaussian noise.
+        oversample_foreground: Share of the views that are sure to show a pixel of `foreground_pixel`.
         ignore_index: Label of pixels that lie outside of the picture.
 
     >>> view, target = Augmentation(crop=(4, 6), flip=True)(
@@ -45,6 +46,7 @@ class Augmentation:
     colour: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    oversample_foreground: float = 0.0
     ignore_index: int = 255
 
     def __call__(self, image: Tensor, target: Tensor, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -58,12 +60,17 @@ class Augmentation:
         Returns:
             The view (C, h, w) in [0, 1] and its target (h, w) or (K, h, w), with (h, w) = ``crop``.
         """
-        matrix = self._affine(image.shape[-2], image.shape[-1], draw)
+        forced = self.oversample_foreground and draw.random() < self.oversample_foreground
+        pixel = foreground_pixel(target, self.ignore_index, draw) if forced else None
+        matrix = self._affine(image.shape[-2], image.shape[-1], pixel, draw)
         image, target = warp(image, target, matrix, self.crop, self.ignore_index)
         return self._recolour(image, draw), target
 
-    def _affine(self, height: int, width: int, draw: np.random.Generator) -> np.ndarray:
-        """The map from pixels of the view to pixels of the picture, (2, 3), in (column, row) coordinates."""
+    def _affine(self, height: int, width: int, pixel: np.ndarray | None, draw: np.random.Generator) -> np.ndarray:
+        """The map from pixels of the view to pixels of the picture, (2, 3), in (column, row) coordinates.
+
+        A ``pixel`` of the picture, if given, is the one that some pixel of the view maps to exactly.
+        """
         scale = math.exp(draw.uniform(math.log(self.scale[0]), math.log(self.scale[1])))
         angle = math.radians(draw.uniform(-self.rotate, self.rotate))
         mirror = -1.0 if self.flip and draw.random() < 0.5 else 1.0
@@ -72,8 +79,14 @@ class Augmentation:
         linear = np.array([[cos * mirror, -sin * mirror_vertical], [sin * mirror, cos * mirror_vertical]])
         # the crop lies inside the scaled picture where it fits, else the picture inside the crop
         slack = np.array([width - self.crop[1] / scale, height - self.crop[0] / scale]) / 2
-        centre = np.array([width - 1, height - 1]) / 2 + draw.uniform(-1, 1, 2) * np.abs(slack)
-        offset = centre - linear @ (np.array([self.crop[1] - 1, self.crop[0] - 1]) / 2)
+        middle, half = np.array([width - 1, height - 1]) / 2, np.array([self.crop[1] - 1, self.crop[0] - 1]) / 2
+        place = draw.uniform(-1, 1, 2)
+        if pixel is None:
+            offset = middle + place * np.abs(slack) - linear @ half
+        else:
+            centre = np.clip(pixel - linear @ (place * (half + 0.5)), middle - np.abs(slack), middle + np.abs(slack))
+            shown_at = np.rint(np.linalg.solve(linear, pixel - centre) + half)
+            offset = pixel - linear @ shown_at.clip(0, 2 * half)  # a turned crop may have lost it
         if scale == 1 and angle == 0:
             offset = np.rint(offset)  # crops and flips copy pixels instead of blurring them
         return np.concatenate([linear, offset[:, None]], axis=1)
@@ -98,6 +111,37 @@ class Augmentation:
             noise = draw.standard_normal(tuple(image.shape), dtype=np.float32) * np.float32(deviation)
             image = image + torch.from_numpy(noise)
         return image.clamp(0, 1)
+
+
+def foreground_pixel(target: Tensor, ignore_index: int, draw: np.random.Generator) -> np.ndarray | None:
+    """A random pixel of a random class, each class alike: of all that are in the target but the most frequent one.
+
+    So rare classes and thin structures are found wherever they are, whichever index the background has.
+    Source: Isensee et al., nnU-Net, Nature Methods 18, 2021, which chooses among all classes but index 0.
+
+    Args:
+        target: int64 (H, W), or (K, H, W) for multilabel, where all K classes count.
+        ignore_index: Label of pixels that are never drawn.
+        draw: The source of randomness.
+
+    Returns:
+        Its (column, row); None where no class is left.
+
+    >>> foreground_pixel(torch.tensor([[0, 0, 0], [255, 0, 1]]), 255, np.random.default_rng(0))
+    array([2, 1])
+    """
+    labels = target.numpy()
+    if labels.ndim == 2:
+        counts = np.bincount(labels[labels != ignore_index])
+        classes = [label for label in counts.nonzero()[0].tolist() if label != counts.argmax()]
+    else:
+        classes = [k for k, plane in enumerate(labels) if (plane == 1).any()]
+    if not classes:
+        return None
+    label = classes[draw.integers(len(classes))]
+    rows, columns = (labels == label if labels.ndim == 2 else labels[label] == 1).nonzero()
+    chosen = draw.integers(len(rows))
+    return np.array([columns[chosen], rows[chosen]])
 
 
 def colour_matrix(saturation: float, hue: float) -> np.ndarray:

@@ -133,6 +133,7 @@ def _pictures(settings: Settings, dataset: SegmentationSet, in_channels: int) ->
         colour=settings.colour,
         blur=settings.blur,
         noise=settings.noise,
+        oversample_foreground=settings.oversample_foreground,
         ignore_index=dataset.ignore_index,
     )
     return Pictures(dataset, in_channels, augmentation, settings.seed)

@@ -43,6 +43,8 @@ class Settings:
         colour: Strength of random brightness, contrast, saturation and hue, 0 to 1.
         blur: Probability of a random Gaussian blur.
         noise: Largest standard deviation of random Gaussian noise, in units of the image range.
+        oversample_foreground: Share of the crops, 0 to 1, that are sure to hold a pixel of a class drawn from those in
+            the picture other than its most frequent one; for thin and rare structures.
         validate_every: Epochs between validations; the last step is always validated.
         early_stop: Validations without a better mIoU after which to stop and keep the best; 0 for never.
         save_every: Steps between checkpoints, beside the one at each validation.
@@ -83,6 +85,7 @@ class Settings:
     colour: float = 0.4
     blur: float = 0.0
     noise: float = 0.0
+    oversample_foreground: float = 0.0
     validate_every: int = 5
     early_stop: int = 0
     save_every: int = 500
@@ -95,7 +98,7 @@ class Settings:
     def __post_init__(self) -> None:
         at_least_one = ("batch_size", "accumulate", "validate_every", "save_every")
         not_negative = ("l1", "l2", "weight_decay", "clip", "rotate", "noise", "early_stop", "workers", "seed")
-        shares = ("ema", "blur", "colour", "label_smoothing", "warmup")
+        shares = ("ema", "blur", "colour", "label_smoothing", "oversample_foreground", "warmup")
         for name in at_least_one:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in not_negative:
@@ -118,7 +121,10 @@ class Settings:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def differing(self, other: dict) -> list[str]:
-        """Names of the settings that decide the result and that differ from those of an earlier run."""
+        """Names of the settings that decide the result and that differ from those of an earlier run.
+
+        A setting that the earlier run did not know yet had the effect of its default.
+        """
         mine = self.as_dict()
         free = {"output", "workers", "resume", "tensorboard", "save_every", "device"}
-        return [f.name for f in fields(self) if f.name not in free and mine[f.name] != other.get(f.name)]
+        return [f.name for f in fields(self) if f.name not in free and mine[f.name] != other.get(f.name, f.default)]
