@@ -2,3 +2,4 @@
 #include "recurrent.h"
 
 SWEEPSEG_RECURRENCE(lstm_scan, LSTM)
+SWEEPSEG_RECURRENCE_BFLOAT16(lstm_scan, LSTM)

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "bfloat16.h"
 #include "parallel.h"
 #include "vector.h"
 
@@ -39,9 +40,10 @@ struct RecurrentShape {
 // Null where there is none. The states, the mask and their gradients are (rows, hidden) and contiguous.
 template <typename T>
 struct RecurrentTensors {
-    const T *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *h0, *c0, *mask;
-    T *y, *h, *c;
-    T* saved;  // (steps, rows, Cell::saved, hidden), what the backward pass needs
+    const T *x, *weight_ih, *weight_hh;
+    const Number<T> *bias_ih, *bias_hh, *h0, *c0, *mask;
+    T* y;
+    Number<T> *h, *c, *saved;  // saved: (steps, rows, Cell::saved, hidden), what the backward pass needs
 };
 
 // Of the outputs, null for zeros, and of the inputs that are not null, to be written.
@@ -54,7 +56,7 @@ struct RecurrentGradients {
 template <typename T>
 struct Buffer {
     explicit Buffer(int64_t size) : data(static_cast<T*>(std::aligned_alloc(64, (size * sizeof(T) + 63) / 64 * 64))) {
-        std::fill_n(data.get(), size, T(0));
+        std::fill_n(data.get(), size, T{});
     }
     operator T*() const { return data.get(); }
 
@@ -73,6 +75,11 @@ template <typename T>
 SWEEPSEG_INLINE int64_t padded(int64_t size) {
     return divide_up(size, LANES<T>) * LANES<T>;
 }
+// Rows and columns of products that are this long, padded with zeros.
+template <typename T>
+SWEEPSEG_INLINE int64_t padded_depth(int64_t depth) {
+    return divide_up(depth, DEPTH<T>) * DEPTH<T>;
+}
 
 template <typename T>
 SWEEPSEG_INLINE Vec<T> load_some(const T* p, int64_t n) {
@@ -85,8 +92,9 @@ SWEEPSEG_INLINE void store_some(T* p, Vec<T> v, int64_t n) {
 
 template <typename T>
 SWEEPSEG_INLINE void copy(const T* from, int64_t n, T* to) {
+    constexpr int64_t step = VECTOR_BYTES / sizeof(T);
     int64_t i = 0;
-    for (; i + LANES<T> <= n; i += LANES<T>) store(to + i, load(from + i));
+    for (; i + step <= n; i += step) std::memcpy(to + i, from + i, VECTOR_BYTES);
     for (; i < n; i++) to[i] = from[i];
 }
 
@@ -99,14 +107,15 @@ SWEEPSEG_INLINE void prefetch(const T* p, int64_t n) {
 template <int First, int Count, int Rows, int Slots, typename T>
 SWEEPSEG_INLINE void multiply(Vec<T> (&sums)[Rows][Slots], const T* a, int64_t a_row, int64_t a_k, const T* b,
                               int64_t b_k, int64_t depth) {
-    for (int64_t k = 0; k < depth; k++, a += a_k, b += b_k) {
+    for (int64_t k = 0; k < depth; k += DEPTH<T>, a += DEPTH<T> * a_k, b += DEPTH<T> * b_k) {
         Vec<T> column[Count];
 #pragma GCC unroll 8
-        for (int j = 0; j < Count; j++) column[j] = load(b + j * LANES<T>);
+        for (int j = 0; j < Count; j++) column[j] = load_columns(b + j * DEPTH<T> * LANES<T>);
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; r++)
 #pragma GCC unroll 8
-            for (int j = 0; j < Count; j++) sums[r][First + j] += a[r * a_row] * column[j];
+            for (int j = 0; j < Count; j++)
+                sums[r][First + j] = multiply_add(sums[r][First + j], a + r * a_row, column[j]);
     }
 }
 
@@ -152,26 +161,27 @@ inline int64_t rows_per_block(int64_t rows, int64_t tile) {
 // Tasks of so many multiply-adds that make up about 50 us of work.
 inline int64_t tasks_per_thread(double multiply_adds) { return int64_t(2.5e6 / (multiply_adds + 1)) + 1; }
 
-// weight (gates * hidden, depth) -> [block of LANES units][k][gate][LANES], padded with zeros.
+// weight (gates * hidden, depth) -> [block of LANES units][DEPTH of k][gate][LANES][DEPTH], padded with zeros.
 template <typename T, int Gates>
 Buffer<T> pack_gates(const T* weight, const int (&gate)[Gates], int64_t hidden, int64_t depth) {
-    constexpr int L = LANES<T>;
-    Buffer<T> packed(padded<T>(hidden) * depth * Gates);
+    constexpr int L = LANES<T>, D = DEPTH<T>;
+    const int64_t rows = padded_depth<T>(depth) * Gates;
+    Buffer<T> packed(padded<T>(hidden) * rows);
     for (int64_t unit = 0; unit < hidden; unit++)
         for (int j = 0; j < Gates; j++) {
             const T* from = weight + (gate[j] * hidden + unit) * depth;
-            T* to = packed + (unit / L * depth * Gates + j) * L + unit % L;
-            for (int64_t k = 0; k < depth; k++) to[k * Gates * L] = from[k];
+            T* to = packed + (unit / L * rows + j * D) * L + unit % L * D;
+            for (int64_t k = 0; k < depth; k++) to[k / D * D * Gates * L + k % D] = from[k];
         }
     return packed;
 }
 
 // The biases of each slot -> [block of LANES units][slot][LANES], padded with zeros.
 template <typename T, typename Cell>
-Buffer<T> pack_biases(const RecurrentTensors<T>& tensors, int64_t hidden) {
+Buffer<Number<T>> pack_biases(const RecurrentTensors<T>& tensors, int64_t hidden) {
     constexpr int L = LANES<T>;
-    Buffer<T> packed(padded<T>(hidden) * Cell::slots);
-    const auto add = [&](const T* bias, const auto& gate, int first_slot) {
+    Buffer<Number<T>> packed(padded<T>(hidden) * Cell::slots);
+    const auto add = [&](const Number<T>* bias, const auto& gate, int first_slot) {
         for (int j = 0; bias && j < count(gate); j++)
             for (int64_t unit = 0; unit < hidden; unit++)
                 packed[(unit / L * Cell::slots + first_slot + j) * L + unit % L] += bias[gate[j] * hidden + unit];
@@ -182,16 +192,20 @@ Buffer<T> pack_biases(const RecurrentTensors<T>& tensors, int64_t hidden) {
     return packed;
 }
 
-template <typename T, typename Cell>
+// y and what the products read (x, weights, the state as they see it) are Stored; sums, states and gates may be wider.
+template <typename Stored, typename Cell>
 class ForwardScan {
+    using T = Number<Stored>;
+
    public:
-    ForwardScan(const RecurrentShape& shape, const RecurrentTensors<T>& tensors)
+    ForwardScan(const RecurrentShape& shape, const RecurrentTensors<Stored>& tensors)
         : shape(shape),
           tensors(tensors),
-          panels_ih(pack_gates<T>(tensors.weight_ih, Cell::x_gates, shape.hidden, shape.input)),
-          panels_hh(pack_gates<T>(tensors.weight_hh, Cell::h_gates, shape.hidden, shape.hidden)),
-          panels_late(pack_gates<T>(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, shape.hidden)),
-          bias(pack_biases<T, Cell>(tensors, shape.hidden)) {}
+          panels_ih(pack_gates<Stored>(tensors.weight_ih, Cell::x_gates, shape.hidden, shape.input)),
+          panels_hh(pack_gates<Stored>(tensors.weight_hh, Cell::h_gates, shape.hidden, shape.hidden)),
+          panels_late(
+              pack_gates<Stored>(tensors.weight_hh, Cell::late_gates, Cell::resets ? shape.hidden : 0, shape.hidden)),
+          bias(pack_biases<Stored, Cell>(tensors, shape.hidden)) {}
 
     void run() const {
         const int64_t size = rows_per_block(shape.rows(), Cell::rows);
@@ -206,30 +220,32 @@ class ForwardScan {
     static constexpr int h_gates = count(Cell::h_gates), h_slot = slots - h_gates;
 
     // The state of a block of rows between two steps: row by row the input of the products, x[t] and the state that
-    // they see, and for the next step the same; then the state itself, if a mask makes it differ, and c. Within a step
-    // of a cell that resets: the sums and the reset state.
+    // they see, and for the next step the same; then the state itself, if that is `apart`, and c. Within a step of a
+    // cell that resets: the sums and the reset state.
     struct Block {
         int64_t first, rows, x[MAX_ROWS], y[MAX_ROWS];
-        T *now, *next, *h, *c, *sums, *reset;
+        Stored *now, *next, *reset;
+        T *h, *c, *sums;
     };
 
     void run_block(int64_t first, int64_t rows) const {
-        Buffer<T> memory(rows * (2 * width + (2 + (Cell::resets ? slots + 1 : 0)) * units));
+        Buffer<Stored> seen(rows * (2 * width + Cell::resets * units));
+        Buffer<T> memory(rows * (2 + Cell::resets * slots) * units);
         Block block;
         block.first = first, block.rows = rows;
-        block.now = memory, block.next = block.now + rows * width;
-        block.h = block.next + rows * width, block.c = block.h + rows * units;
-        block.sums = block.c + rows * units, block.reset = block.sums + rows * slots * units;
+        block.now = seen, block.next = block.now + rows * width, block.reset = block.next + rows * width;
+        block.h = memory, block.c = block.h + rows * units, block.sums = block.c + rows * units;
         shape.starts(shape.x, first, rows, block.x);
         shape.starts(shape.y, first, rows, block.y);
         const int64_t hidden = shape.hidden;
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t unit = 0; unit < hidden; unit++) {
-                const int64_t place = (first + r) * hidden + unit;
-                const T h = tensors.h0 ? tensors.h0[place] : T(0);
-                block.h[r * units + unit] = h;
-                block.now[r * width + inputs + unit] = tensors.mask ? h * tensors.mask[place] : h;
-                if (tensors.c0) block.c[r * units + unit] = tensors.c0[place];
+            for (int64_t unit = 0; unit < hidden; unit += L) {
+                const int64_t place = (first + r) * hidden + unit, size = hidden - unit;
+                const Vec<T> h = tensors.h0 ? load_some(tensors.h0 + place, size) : Vec<T>{};
+                store(block.h + r * units + unit, h);
+                store(block.now + r * width + inputs + unit,
+                      tensors.mask ? h * load_some(tensors.mask + place, size) : h);
+                if (tensors.c0) store(block.c + r * units + unit, load_some(tensors.c0 + place, size));
             }
         for (int64_t s = 0; s < shape.steps; s++) {
             const int64_t time = shape.time(s);
@@ -248,29 +264,35 @@ class ForwardScan {
             std::swap(block.now, block.next);
         }
         for (int64_t r = 0; r < rows; r++) {
-            const T* h = tensors.mask ? block.h + r * units : block.now + r * width + inputs;
-            std::copy_n(h, hidden, tensors.h + (first + r) * hidden);
+            for (int64_t unit = 0; unit < hidden; unit += L)
+                store_some(tensors.h + (first + r) * hidden + unit, state(block, r, unit), hidden - unit);
             if (tensors.c) std::copy_n(block.c + r * units, hidden, tensors.c + (first + r) * hidden);
         }
+    }
+
+    // Whether the products see another state than the one that is carried: a masked or a rounded one.
+    bool apart() const { return tensors.mask || sizeof(Stored) < sizeof(T); }
+
+    SWEEPSEG_INLINE Vec<T> state(const Block& block, int64_t row, int64_t unit) const {
+        return apart() ? load(block.h + row * units + unit) : load(block.now + row * width + inputs + unit);
     }
 
     template <int Rows>
     SWEEPSEG_INLINE void tile(const Block& block, int64_t row, int64_t unit, int64_t time) const {
         const int64_t unit_block = unit / L;
-        const T* in = block.now + row * width;
+        const Stored* in = block.now + row * width;
         Vec<T> sums[Rows][slots];
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; r++)
 #pragma GCC unroll 8
             for (int j = 0; j < slots; j++) sums[r][j] = load<T>(bias + (unit_block * slots + j) * L);
-        multiply<0, gates>(sums, in, width, 1, panels_ih + unit_block * shape.input * gates * L, gates * L,
-                           shape.input);
-        multiply<h_slot, h_gates>(sums, in + inputs, width, 1, panels_hh + unit_block * shape.hidden * h_gates * L,
-                                  h_gates * L, shape.hidden);
+        multiply<0, gates>(sums, in, width, 1, panels_ih + unit_block * depth_ih * gates * L, gates * L, depth_ih);
+        multiply<h_slot, h_gates>(sums, in + inputs, width, 1, panels_hh + unit_block * depth_hh * h_gates * L,
+                                  h_gates * L, depth_hh);
         if constexpr (Cell::resets) {
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; r++) {
-                const Vec<T> reset = Cell::template reset<T>(sums[r], load<T>(in + r * width + inputs + unit));
+                const Vec<T> reset = Cell::template reset<Stored>(sums[r], load(in + r * width + inputs + unit));
                 store(block.reset + (row + r) * units + unit, reset);
 #pragma GCC unroll 8
                 for (int j = 0; j < slots; j++)
@@ -289,7 +311,7 @@ class ForwardScan {
 #pragma GCC unroll 8
             for (int j = 0; j < slots; j++)
                 sums[r][j] = load<T>(block.sums + ((row + r) * slots + j) * units + unit);
-        multiply<0, 1>(sums, block.reset + row * units, units, 1, panels_late + unit * shape.hidden, L, shape.hidden);
+        multiply<0, 1>(sums, block.reset + row * units, units, 1, panels_late + unit * depth_hh, L, depth_hh);
         finish(sums, block, row, unit, time);
     }
 
@@ -301,16 +323,11 @@ class ForwardScan {
 #pragma GCC unroll 8
         for (int r = 0; r < Rows; r++) {
             const int64_t n = block.first + row + r;
-            T* unmasked = block.h + (row + r) * units + unit;
-            const T* before = tensors.mask ? unmasked : block.now + (row + r) * width + inputs + unit;
-            Vec<T> h = load(before), c{}, saved[Cell::saved + 1];
+            Vec<T> h = state(block, row + r, unit), c{}, saved[Cell::saved + 1];
             if constexpr (Cell::has_c) c = load<T>(block.c + (row + r) * units + unit);
-            Cell::template forward<T>(sums[r], h, c, saved);
-            Vec<T> seen = h;
-            if (tensors.mask) {
-                store(unmasked, h);
-                seen = h * load_some(tensors.mask + n * hidden + unit, size);
-            }
+            Cell::template forward<Stored>(sums[r], h, c, saved);
+            if (apart()) store(block.h + (row + r) * units + unit, h);
+            const Vec<T> seen = tensors.mask ? h * load_some(tensors.mask + n * hidden + unit, size) : h;
             store(block.next + (row + r) * width + inputs + unit, seen);
             if constexpr (Cell::has_c) store(block.c + (row + r) * units + unit, c);
             store_some(tensors.y + block.y[row + r] + time * shape.y.step + unit, h, size);
@@ -323,9 +340,11 @@ class ForwardScan {
     }
 
     const RecurrentShape& shape;
-    const RecurrentTensors<T>& tensors;
+    const RecurrentTensors<Stored>& tensors;
     const int64_t units = padded<T>(shape.hidden), inputs = padded<T>(shape.input), width = inputs + units;
-    const Buffer<T> panels_ih, panels_hh, panels_late, bias;
+    const int64_t depth_ih = padded_depth<Stored>(shape.input), depth_hh = padded_depth<Stored>(shape.hidden);
+    const Buffer<Stored> panels_ih, panels_hh, panels_late;
+    const Buffer<T> bias;
 };
 
 // weight (gates * hidden, columns) -> [panel][gate][unit][columns of the panel], padded with zeros.
@@ -594,16 +613,24 @@ class BackwardScan {
 }  // namespace sweepseg
 
 // The functions of a cell that Python calls.
-#define SWEEPSEG_RECURRENCE_OF(name, Cell, T)                                                                   \
-    SWEEPSEG_API void sweepseg_##name##_##T(const sweepseg::RecurrentShape* shape,                              \
-                                            const sweepseg::RecurrentTensors<T>* tensors) {                     \
-        sweepseg::ForwardScan<T, sweepseg::Cell>(*shape, *tensors).run();                                       \
-    }                                                                                                           \
-    SWEEPSEG_API void sweepseg_##name##_backward_##T(const sweepseg::RecurrentShape* shape,                     \
-                                                     const sweepseg::RecurrentTensors<T>* tensors,              \
-                                                     const sweepseg::RecurrentGradients<T>* gradients) {        \
-        sweepseg::BackwardScan<T, sweepseg::Cell>(*shape, *tensors, *gradients).run();                          \
+#define SWEEPSEG_RECURRENCE_FORWARD(name, Cell, T, suffix)                                       \
+    SWEEPSEG_API void sweepseg_##name##_##suffix(const sweepseg::RecurrentShape* shape,          \
+                                                 const sweepseg::RecurrentTensors<T>* tensors) { \
+        sweepseg::ForwardScan<T, sweepseg::Cell>(*shape, *tensors).run();                        \
+    }
+#define SWEEPSEG_RECURRENCE_OF(name, Cell, T)                                                            \
+    SWEEPSEG_RECURRENCE_FORWARD(name, Cell, T, T)                                                        \
+    SWEEPSEG_API void sweepseg_##name##_backward_##T(const sweepseg::RecurrentShape* shape,              \
+                                                     const sweepseg::RecurrentTensors<T>* tensors,       \
+                                                     const sweepseg::RecurrentGradients<T>* gradients) { \
+        sweepseg::BackwardScan<T, sweepseg::Cell>(*shape, *tensors, *gradients).run();                   \
     }
 #define SWEEPSEG_RECURRENCE(name, Cell)       \
     SWEEPSEG_RECURRENCE_OF(name, Cell, float) \
     SWEEPSEG_RECURRENCE_OF(name, Cell, double)
+// For cells whose state does not live on in the products alone, which round it.
+#if defined(SWEEPSEG_BFLOAT16)
+#define SWEEPSEG_RECURRENCE_BFLOAT16(name, Cell) SWEEPSEG_RECURRENCE_FORWARD(name, Cell, sweepseg::BFloat16, bfloat16)
+#else
+#define SWEEPSEG_RECURRENCE_BFLOAT16(name, Cell)
+#endif

@@ -23,21 +23,27 @@ template <typename T>
 struct Lanes;
 template <>
 struct Lanes<float> {
+    typedef float Number;
     typedef float Vector __attribute__((vector_size(VECTOR_BYTES)));
     typedef int32_t Integers __attribute__((vector_size(VECTOR_BYTES)));
 };
 template <>
 struct Lanes<double> {
+    typedef double Number;
     typedef double Vector __attribute__((vector_size(VECTOR_BYTES)));
     typedef int64_t Integers __attribute__((vector_size(VECTOR_BYTES)));
 };
 
 template <typename T>
+using Number = typename Lanes<T>::Number;  // what to compute with: T or, for a T that is only stored, its wide type
+template <typename T>
 using Vec = typename Lanes<T>::Vector;  // LANES<T> numbers of T
 template <typename T>
 using Ints = typename Lanes<T>::Integers;  // as many integers of the same size: bits and comparisons
 template <typename T>
-constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
+constexpr int LANES = VECTOR_BYTES / int(sizeof(Number<T>));
+template <typename T>
+constexpr int DEPTH = int(sizeof(Number<T>) / sizeof(T));  // how many numbers of a row one `multiply_add` takes
 
 #define SWEEPSEG_INLINE inline __attribute__((always_inline))
 #define SWEEPSEG_LAMBDA __attribute__((always_inline))  // the same for a lambda, behind its arguments
@@ -58,6 +64,16 @@ SWEEPSEG_INLINE Vec<T> load(const T* p) {
 template <typename T>
 SWEEPSEG_INLINE void store(T* p, Vec<T> v) {
     std::memcpy(p, &v, sizeof v);
+}
+
+// A product of a row and a matrix, bit by bit: DEPTH numbers from each of LANES columns, and sum + row * these numbers.
+template <typename T>
+SWEEPSEG_INLINE Vec<T> load_columns(const T* p) {
+    return load(p);
+}
+template <typename T>
+SWEEPSEG_INLINE Vec<T> multiply_add(Vec<T> sum, const T* row, Vec<T> columns) {
+    return sum + *row * columns;
 }
 
 // The first `n` numbers at `p`, 0 <= n < LANES, and zeros behind them. Nothing behind them is touched.
@@ -109,7 +125,7 @@ SWEEPSEG_INLINE __m128d larger(__m128d a, __m128d b) { return _mm_max_pd(a, b); 
 
 // `x`, or the bound where it is beyond it; NaN stays NaN. Compilers make two instructions of `?:`.
 template <typename T>
-SWEEPSEG_INLINE Vec<T> at_least(Vec<T> x, T bound) {
+SWEEPSEG_INLINE Vec<T> at_least(Vec<T> x, Number<T> bound) {
 #if defined(__SSE2__)
     return larger(broadcast(bound), x);
 #else
@@ -117,7 +133,7 @@ SWEEPSEG_INLINE Vec<T> at_least(Vec<T> x, T bound) {
 #endif
 }
 template <typename T>
-SWEEPSEG_INLINE Vec<T> at_most(Vec<T> x, T bound) {
+SWEEPSEG_INLINE Vec<T> at_most(Vec<T> x, Number<T> bound) {
     return -at_least<T>(-x, -bound);
 }
 
@@ -168,11 +184,12 @@ SWEEPSEG_INLINE Ints<T> to_bits(Vec<T> v) {
 template <typename T>
 SWEEPSEG_INLINE Vec<T> reduced_expm1(Vec<T> x, Ints<T>& biased) {
     using E = Exponential<T>;
-    const Vec<T> shifted = x * T(1.44269504088896340736) + E::round;
+    const Vec<T> shifted = x * Number<T>(1.44269504088896340736) + E::round;
     const Vec<T> exponent = shifted - E::round;
     biased = to_bits<T>(shifted);
-    const Vec<T> r = (x - exponent * E::log2_high) - exponent * E::log2_low;
-    constexpr int degree = sizeof(E::q) / sizeof(T) - 1;
+    Vec<T> r = x - exponent * E::log2_high;
+    if constexpr (E::log2_low != 0) r -= exponent * E::log2_low;
+    constexpr int degree = sizeof(E::q) / sizeof(E::q[0]) - 1;
     Vec<T> q = broadcast(E::q[degree]);
     for (int i = degree - 1; i >= 0; i--) q = q * r + E::q[i];
     return (q * r) * r + r;
@@ -229,18 +246,20 @@ SWEEPSEG_INLINE Gate<T> gate(Vec<T> x) {
 // sigmoid(x) alone, cheaper: within 3 units in the last place, and no smaller than e^vanishing.
 template <typename T>
 SWEEPSEG_INLINE Vec<T> sigmoid(Vec<T> x) {
-    return T(1) / (T(1) + exp_small<T>(-at_least<T>(x, Exponential<T>::vanishing + 1)));
+    using N = Number<T>;
+    return N(1) / (N(1) + exp_small<T>(-at_least<T>(x, Exponential<T>::vanishing + 1)));
 }
 
 // tanh |x| = m / (2 - m) with m = 1 - e^(-2 |x|), within 3 units in the last place.
 template <typename T>
 SWEEPSEG_INLINE Vec<T> tanh(Vec<T> x) {
     using E = Exponential<T>;
+    using N = Number<T>;
     Ints<T> biased;
-    const Vec<T> p = reduced_expm1<T>(at_least<T>(absolute<T>(x) * T(-2), E::vanishing), biased);
+    const Vec<T> p = reduced_expm1<T>(at_least<T>(absolute<T>(x) * N(-2), E::vanishing), biased);
     const Vec<T> scale = power_of_two<T>(biased);
-    const Vec<T> m = (T(1) - scale) - p * scale;
-    const Vec<T> magnitude = m / (T(2) - m);
+    const Vec<T> m = (N(1) - scale) - p * scale;
+    const Vec<T> magnitude = m / (N(2) - m);
     const Ints<T> sign = to_bits<T>(x) & std::numeric_limits<decltype(Ints<T>{}[0] + 0)>::min();
     return from_bits<T>(to_bits<T>(magnitude) | sign);
 }

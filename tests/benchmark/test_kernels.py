@@ -1,10 +1,14 @@
 import pytest
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from sweepseg.benchmark.kernels import GEMM, MAMBAPY, TRIAD, cases
+from sweepseg.benchmark import kernels
+from sweepseg.benchmark.kernels import GEMM, MAMBAPY, NO_BFLOAT16, TRIAD, cases
 from sweepseg.benchmark.limits import GEMM_FLOPS
-from sweepseg.ops import use_backend
+from sweepseg.cells import GRU
+from sweepseg.errors import SweepsegError
+from sweepseg.ops import _native, use_backend
 
 
 class Products(TorchDispatchMode):
@@ -58,13 +62,13 @@ def test_every_row_is_measured_or_says_why_not(measured):
     assert all((row.value is None) == bool(row.note) for row in rows)
     assert len({(row.name, row.size, row.against) for row in rows}) == len(rows)
     notes = {row.note for row in rows if row.against != MAMBAPY}
-    assert notes == {"", "there is no bfloat16 kernel yet"}
+    assert notes == ({""} if _native.multiplies_bfloat16() else {"", NO_BFLOAT16})
 
 
 def test_multiplications_are_counted_right(measured):
     """The time of a row is its work here, so a rate equal to the limit's means that both were counted alike."""
     rates = {(row.name, row.size): row.value for row in rows_of(measured) if row.against == GEMM and not row.note}
-    assert len(rates) == 19
+    assert len(rates) == 34
     assert all(rate == pytest.approx(1, rel=0.03) for rate in rates.values()), rates
 
 
@@ -83,7 +87,20 @@ def test_limit_and_counterparts_have_the_size_of_the_result(measured):
             assert len({result[0].shape for result in results}) == 1
             assert len({len(result) for result in results}) == 1 or "backward" in rows[0].name
             compared += 1
-    assert compared == 12 + 4 + 1 + 12 + 3
+    assert compared == 12 + 4 + 2 + 12 + 3
+
+
+@pytest.mark.parametrize("fault", [1.02, float("nan")])
+def test_wrong_bfloat16_is_not_timed(fault, monkeypatch):
+    def faulty(layer, x):
+        run = layer_run(layer, x)
+        return lambda: [y * fault if y.dtype == torch.bfloat16 else y for y in run()]
+
+    layer_run = kernels.layer_run
+    kernels._bfloat16_runs("gru_scan", GRU, 8, 4)
+    monkeypatch.setattr(kernels, "layer_run", faulty)
+    with pytest.raises(SweepsegError, match=r"^gru_scan, 4x4, 8 channels: .* not timed"):
+        kernels._bfloat16_runs("gru_scan", GRU, 8, 4)
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -93,5 +110,5 @@ def test_goals_are_for_full_size_and_their_threads(quick, monkeypatch):
         return [(row.name, row.against, row.goal) for case in cases(quick) for row in case.rows if row.goal is not None]
 
     one, two = goals(1), goals(2)
-    assert (len(one), len(two)) == ((0, 0) if quick else (61, 73))
+    assert (len(one), len(two)) == ((0, 0) if quick else (81, 93))
     assert {against for _, against, _ in two} - {against for _, against, _ in one} <= {"torch.nn.LSTM"}

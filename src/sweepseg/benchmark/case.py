@@ -92,11 +92,6 @@ class Case:
             return self.measure(timer, self.rows)
 
 
-def absent(rows: Sequence[Row], reason: str) -> Case:
-    """A case of what does not exist yet."""
-    return Case(rows, lambda timer, rows: [*rows], missing=reason)
-
-
 def missing_kernel(op: Callable[..., Any]) -> str | None:
     """Why an operation of `sweepseg.ops` runs on the reference backend here; None if it does not."""
     backends = sys.modules[op.__module__].BACKENDS

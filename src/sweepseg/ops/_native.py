@@ -31,8 +31,13 @@ def load(path: Path) -> tuple[ctypes.CDLL | None, str | None]:
 
 
 def functions(name: str, *arguments: type) -> dict[torch.dtype, Any]:
-    """For each dtype the library's function ``sweepseg_<name>_<dtype>``; see `function`."""
+    """For each dtype the library's function ``sweepseg_<name>_<dtype>``; see `function`.
+
+    There is bfloat16 among them only where library and machine have what it takes.
+    """
     dtypes = {torch.float32: "float", torch.float64: "double"}
+    if multiplies_bfloat16() and hasattr(library, f"sweepseg_{name}_bfloat16"):
+        dtypes[torch.bfloat16] = "bfloat16"
     return {dtype: function(f"sweepseg_{name}_{suffix}", *arguments) for dtype, suffix in dtypes.items()}
 
 
@@ -43,6 +48,12 @@ def function(name: str, *arguments: type) -> Any:
     symbol = library[name]  # a new object, unlike an attribute: nobody else sets its types
     symbol.argtypes, symbol.restype = arguments, None
     return symbol
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the library is one for machines that may multiply bfloat16, and this one does."""
+    probe = getattr(library, "sweepseg_multiplies_bfloat16", None)
+    return probe is not None and bool(probe())
 
 
 def problem_with(name: str) -> str | None:

@@ -11,7 +11,6 @@ from torch import Tensor
 from . import _native
 from ._memory import (
     contiguous,
-    empty_state,
     empty_steps,
     laid_out_like,
     needs_gradient,
@@ -71,9 +70,14 @@ class Recurrence:
 
         Returns:
             The states h (*batch, T, H) in dtype and memory order of ``x``, and the last states (*batch, H).
+
+        In bfloat16 without gradients the products see ``x``, the weights and the state rounded to bfloat16; sums and
+        states themselves are float32.
         """
         inputs = [x, *others]
-        if {tensor.dtype for tensor in inputs if tensor is not None} not in ({torch.float32}, {torch.float64}):
+        if self._reads(inputs):
+            inputs[3:] = [None if tensor is None else tensor.float() for tensor in inputs[3:]]
+        elif {tensor.dtype for tensor in inputs if tensor is not None} not in ({torch.float32}, {torch.float64}):
             inputs = widen(*inputs)
         dense = [with_dense_channels(inputs[0]), *map(contiguous, inputs[1:])]  # one copy for both passes
         if needs_gradient(dense):
@@ -82,9 +86,18 @@ class Recurrence:
             y, *states = self.inference(*dense, reverse)
         return y if dense[0] is x else laid_out_like(y, x), *states
 
+    def _reads(self, inputs: list[Any]) -> bool:
+        """Whether the operations take x and weights as bfloat16: without gradients, where there is a kernel."""
+        return (
+            torch.bfloat16 in self.kernels
+            and all(tensor.dtype == torch.bfloat16 and tensor.is_cpu for tensor in inputs[:3])
+            and not needs_gradient(inputs)
+        )
+
     def _results(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
-        hidden = weight_hh.shape[-1]
-        return empty_steps(x, hidden), *(empty_state(x, hidden) for _ in range(self.states))
+        hidden, wide = weight_hh.shape[-1], torch.promote_types(x.dtype, torch.float32)
+        states = (x.new_empty((*x.shape[:-2], hidden), dtype=wide) for _ in range(self.states))
+        return empty_steps(x, hidden), *states
 
     def _results_and_saved(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
         saved = x.new_empty((x.shape[-2], *x.shape[:-2], self.saved, weight_hh.shape[-1]))
