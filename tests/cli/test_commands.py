@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,13 +106,23 @@ def test_predict_with_the_bundled_model_writes_what_is_asked_for(dataset, tmp_pa
     assert capsys.readouterr().out.startswith("0 segmented, 2 were there already, 0 failed; ")
 
 
-def test_predict_refuses_images_that_do_not_fit_into_the_memory(tmp_path, capsys):
-    save(tmp_path / "in" / "large.png", np.zeros((2000, 2000)))
+def test_predict_segments_images_in_parts_that_do_not_fit_into_the_memory(tmp_path, capsys):
+    save(tmp_path / "in" / "large.png", np.zeros((400, 400)))
     save(tmp_path / "in" / "small.png", np.zeros((20, 20)))
-    words = ["predict", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--quiet", "--memory"]
-    assert run([*words, "500MB"]) == 3
+    words = ["predict", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--memory"]
+    assert run([*words, "450MB"]) == 0
+    assert "large.png: 400x400 pixels in parts, with 0.0" in capsys.readouterr().err
+    rows = (json.loads(line) for line in (tmp_path / "out" / "report.jsonl").read_text().splitlines())
+    assert {Path(row["input"]).name: row["mode"] for row in rows} == {
+        "large.png": "out of core",
+        "small.png": "in memory",
+    }
+    words.insert(-1, "--quiet")
+    assert run([*words, "450MB"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run([*words, "436MB"]) == 3
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "large.png: 2000x2000 pixels are too many" in err
+    assert err.count("\n") == 1 and "large.png: too large for memory: 400x400 pixels take 4" in err
     assert run([*words, "100MB"]) == 2
     assert "100 MB are too little" in capsys.readouterr().err
     assert run([*words, "lots"]) == 2

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepseg.inference.map_files import Box, MapFile
+from sweepseg.inference.map_files import Box, MapFile, StateFile
 
 
 @st.composite
@@ -48,6 +48,32 @@ def test_what_was_never_written_is_not_made_up(tmp_path):
         file.write(Box(0, 1, 0, 4), torch.ones(1, 1, 1, 4))
         with pytest.raises(EOFError, match="shorter than what was written"):
             file.read(Box(1, 2, 0, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_stored_values_keep_their_type(dtype, tmp_path):
+    x = torch.arange(24).view(1, 2, 3, 4).to(dtype)
+    with MapFile(tmp_path / "map", 2, 3, 4, dtype=dtype) as file:
+        file.write(Box(0, 3, 0, 4), x)
+        assert (tmp_path / "map").stat().st_size == 24 * dtype.itemsize
+        part = file.read(Box(1, 3, 0, 3))
+    assert part.dtype == dtype and part.tolist() == x[..., 1:, :3].tolist()
+
+
+def test_states_come_back_in_the_opposite_order(tmp_path):
+    lstm = (torch.randn(1, 7, 3), torch.randn(1, 7, 3))
+    x = torch.randn(2, 3)
+    states = [None, [None, x, lstm], [None, x.double(), lstm], [torch.zeros(0), [], None]]
+    with StateFile(tmp_path / "states") as file:
+        for state in states:
+            file.push(state)
+        file.file.flush()
+        size = sum(StateFile.HEADER + tensor.nbytes for tensor in (x, x.double(), *lstm, *lstm, torch.zeros(0)))
+        assert (tmp_path / "states").stat().st_size == size
+        for state in reversed(states):
+            torch.testing.assert_close(file.pop(), state, rtol=0, atol=0)
+        assert not file.states
+    assert not (tmp_path / "states").exists()
 
 
 def test_a_window_lies_where_its_box_says():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sweepseg.cells import MinGRU
 from sweepseg.cells.line_propagation import LinePropagation
-from sweepseg.inference.map_files import Box
+from sweepseg.inference.map_files import Box, MapFile, StateFile
 from sweepseg.inference.out_of_core import OutOfCore
 from sweepseg.layers.merge import Concat
 from sweepseg.layers.stages import Local, StagedModel, Swept
@@ -61,6 +61,47 @@ def test_size_and_cuts_change_nothing(tmp_path_factory, size, window, strip):
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(strip))
     folder = tmp_path_factory.mktemp("maps")
     assert largest_difference(SWEEPNET, image, folder, window=window, strip=strip) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("window", "strip"), [((40, 33), 32), ((16, 16), 16), ((500, 500), 500)])
+@pytest.mark.parametrize("builder", MODELS)
+def test_temporary_bytes_are_what_the_files_take(builder, window, strip, tmp_path, monkeypatch):
+    most = 0
+
+    def sampled(method):
+        def call(self, *arguments):
+            nonlocal most
+            result = method(self, *arguments)
+            if isinstance(self, StateFile):
+                self.file.flush()
+            most = max(most, sum(path.stat().st_size for path in tmp_path.iterdir()))
+            return result
+
+        return call
+
+    monkeypatch.setattr(MapFile, "write", sampled(MapFile.write))
+    monkeypatch.setattr(StateFile, "push", sampled(StateFile.push))
+    image = torch.zeros(1, 3, 101, 75)
+    runner = OutOfCore(network(builder), lambda box: image[..., : size(box)[0], : size(box)[1]], 101, 75, tmp_path)
+    runner.window, runner.strip = window, strip
+    for _ in runner.run():
+        pass
+    assert most <= runner.temporary_bytes <= 1.05 * most
+
+
+@pytest.mark.parametrize("builder", MODELS)
+def test_window_pixels_are_the_most_that_is_read_at_once(builder, tmp_path):
+    most = 0
+
+    def read(box: Box) -> Tensor:
+        nonlocal most
+        most = max(most, size(box)[0] * size(box)[1])
+        return torch.zeros(1, 3, *size(box))
+
+    runner = OutOfCore(network(builder), read, 304, 208, tmp_path, window=(64, 64), strip=128)
+    for _ in runner.run():
+        pass
+    assert most <= runner.window_pixels <= 1.05 * most
 
 
 def halo_too_small(model: StagedModel) -> None:

@@ -19,6 +19,8 @@ from sweepseg.io.files import (
     find_images,
     open_regular,
     remove_stale_temporaries,
+    replacing,
+    temporary_folder,
 )
 
 from .corpus import RGB, encoded
@@ -47,6 +49,12 @@ def test_images_are_found_below_the_root_in_order(make):
     assert names(root) == ["a.tif", "b/10.jpg", "b/2.PNG", "b/c/1.webp"]
     assert [found.path for found in find_images(root)] == [root / name for name in names(root)]
     assert find_images(root / "notes.txt") == [Found(root / "notes.txt", Path("notes.txt"))]
+
+
+def test_zarr_folders_are_images_and_not_searched(make):
+    root = make("a.zarr/zarr.json", "a.zarr/c/0.png", "b/c.ZARR/0.png", "b/d.png")
+    assert names(root) == ["a.zarr", "b/c.ZARR", "b/d.png"]
+    assert find_images(root / "a.zarr") == [Found(root / "a.zarr", Path("a.zarr"))]
 
 
 def test_43_nothing_found_is_a_usage_error(make, tmp_path):
@@ -172,6 +180,27 @@ def test_written_files_are_whole_and_alone(tmp_path):
     assert os.listdir(tmp_path / "new/folder") == ["x"]
 
 
+def test_a_block_that_fails_replaces_nothing(tmp_path):
+    (tmp_path / "x").write_bytes(b"former")
+    for error, shown in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.EIO, "worn out"), OutputError)):
+        with pytest.raises(shown), replacing(tmp_path / "x") as temporary:
+            temporary.write_bytes(b"new")
+            raise error
+        assert (tmp_path / "x").read_bytes() == b"former" and os.listdir(tmp_path) == ["x"]
+
+
+def test_temporary_folders_go_with_what_is_in_them(tmp_path):
+    for error, shown in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "Full"), OutputError)):
+        with pytest.raises(shown), temporary_folder(tmp_path / "out") as folder:
+            assert folder.parent == tmp_path / "out"
+            (folder / "map").write_bytes(b"x")
+            raise error
+        assert os.listdir(tmp_path / "out") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError), temporary_folder(tmp_path / "file"):
+        pass
+
+
 def test_46_the_longest_name_is_written_and_a_longer_one_refused_as_an_input(tmp_path):
     atomic_write(tmp_path / ("x" * 255), b"data")
     with pytest.raises(InputError, match="shorten"):
@@ -268,7 +297,9 @@ def test_only_temporaries_of_dead_processes_of_this_machine_are_removed(tmp_path
     for folder in (tmp_path, tmp_path / "deeper"):
         for name in [stale, *kept]:
             (folder / name).write_bytes(b"")
+        (folder / f".sweepseg-{host}-{dead.pid}-01.tmp").mkdir()
+        (folder / f".sweepseg-{host}-{dead.pid}-01.tmp" / "map").write_bytes(b"")
     remove_stale_temporaries(tmp_path)
     remove_stale_temporaries(tmp_path / "nowhere")
     for folder in (tmp_path, tmp_path / "deeper"):
-        assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(kept)
+        assert sorted(path.name for path in folder.iterdir() if path.name != "deeper") == sorted(kept)

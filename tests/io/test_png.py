@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweepseg.io.png import Header, decode16
+from sweepseg.io.png import Header, Writer, chunk_kinds, decode16
 
-from .corpus import DEEP_GREY, DEEP_RGB, deep_png, flipped, png
+from .corpus import DEEP_GREY, DEEP_RGB, GREY, RGB, deep_png, encoded, flipped, png
 
 PIXELS = {1: DEEP_GREY[..., None], 2: DEEP_RGB[..., :2], 3: DEEP_RGB, 4: np.dstack([DEEP_RGB, DEEP_GREY])}
 
@@ -51,3 +51,23 @@ def test_more_data_than_pixels_is_not_inflated():
 def test_header():
     header = Header.parse(png(48, 40, 16, 6, b"")[:29])
     assert (header.width, header.height, header.bits, header.channels) == (48, 40, 16, 4)
+
+
+@pytest.mark.parametrize("palette", [None, [(0, 0, 0)], [(i, 255 - i, 7) for i in range(256)]])
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_written_bands_are_what_pillow_reads(rows, palette):
+    pixels = (GREY % np.uint16(len(palette))).astype(np.uint8) if palette else RGB
+    file = io.BytesIO()
+    writer = Writer(file, 40, 48, palette)
+    for top in range(0, 40, rows):
+        writer.write(pixels[top : top + rows])
+    writer.finish()
+    with Image.open(io.BytesIO(file.getvalue())) as image:  # checks the checksums too
+        assert np.array_equal(np.asarray(image), pixels)
+        if palette:
+            assert np.array_equal(np.asarray(image.convert("RGB")), np.array(palette, np.uint8)[pixels])
+
+
+def test_chunk_kinds():
+    assert [*chunk_kinds(io.BytesIO(encoded(RGB, "PNG")))] == [b"IHDR", b"IDAT", b"IEND"]
+    assert [*chunk_kinds(io.BytesIO(png(1, 1, 8, 0, b"\0\0")[:50]))] == [b"IHDR", b"IDAT"]

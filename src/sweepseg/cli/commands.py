@@ -94,6 +94,7 @@ def predict(
     model: str | None = None,
     overlay: bool = False,
     probs: bool = False,
+    geotiff: bool = False,
     skip_existing: bool = False,
     memory: str = "4GB",
     json: bool = False,
@@ -102,18 +103,18 @@ def predict(
     """Segment an image, or every image of a folder.
 
     Args:
-        input: Image or folder of images.
+        input: Image, Zarr folder, or folder of images.
         output: Folder for the masks, `<stem>.png` each, with classes as indices; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
+        geotiff: Also write `<stem>.tif`, the mask where the image lies on Earth.
         skip_existing: Leave out images whose mask is there already.
-        memory: How much memory to use, such as 500MB; larger images are refused, one line each.
+        memory: How much memory to use, such as 600MB; larger images are segmented in parts, with the same result.
         json: Print the summary as JSON.
         quiet: No progress bar and no summary; bad inputs are still named.
     """
     from ..errors import printable
-    from ..inference.memory import max_pixels
     from ..inference.predict import predict as predict_files
     from ..models.folder import bundled_model, load
     from .progress import tracker
@@ -126,9 +127,11 @@ def predict(
         output,
         overlay=overlay,
         probs=probs,
+        geotiff=geotiff,
         skip_existing=skip_existing,
-        max_pixels=max_pixels(segmenter, parse_bytes(memory)),
+        memory=parse_bytes(memory),
         say=say,
+        note=say if not quiet else lambda line: None,
         progress=tracker("segmenting", quiet=quiet),
     )
     if json:

@@ -1,6 +1,11 @@
-"""How large an image may be in a given amount of memory."""
+"""How large an image may be in a given amount of memory, and in which parts a larger one fits."""
 
 import weakref
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,11 +13,34 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..errors import UsageError
+from ..io.image_windows import Windows
+from ..layers.stages import StagedModel, Swept
 from ..models.segmenter import Segmenter
+from .out_of_core import OutOfCore
 from .segment import segment
+from .windows import segment_windows
 
 BASE = 355_000_000  # bytes of a process that has loaded torch and a small model; 354 MB were measured
+READING = 80_000_000  # that GDAL or Zarr and GDAL's cache take
 WORKSPACE = 2.25  # peak of the process over that of its tensors: kernels allocate too; 1.2 to 2.1 were measured
+WORKSPACE_IN_PARTS = 3.5  # the same where maps of many sizes come and go and leave gaps; 2.0 to 3.3 were measured
+SIDE = 64  # rows and columns of the image that is segmented to see what a pixel takes
+WINDOWS = range(512, 0, -64)  # rows and columns of windows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """In which parts an image is segmented.
+
+    Attributes:
+        window: Rows and columns of a window.
+        strip: Rows that sweeps take at once.
+        temporary_bytes: The most that temporary files take at once.
+    """
+
+    window: int
+    strip: int
+    temporary_bytes: int
 
 
 def max_pixels(model: Segmenter, memory: int) -> int:
@@ -27,10 +55,84 @@ def max_pixels(model: Segmenter, memory: int) -> int:
     """
     if memory <= BASE:
         raise UsageError(f"{memory / 1e6:g} MB are too little: sweepseg takes {BASE / 1e6:g} MB without any image")
-    side = 64
-    with _Alive() as alive:
-        segment(model, np.zeros((side, side, len(model.config.mean)), np.uint8))
-    return int((memory - BASE) / (WORKSPACE * alive.peak / side**2))
+    with _Alive() as alive, suppress(ValueError):  # a model that gives NaN is refused with its first image
+        segment(model, _Blank(model).read(0, SIDE, 0, SIDE))
+    return int((memory - BASE) / (WORKSPACE * alive.peak / SIDE**2))
+
+
+def plan(model: Segmenter, image: Windows, memory: int, *, written: int) -> Plan:
+    """The largest windows and strips with which `segment_windows` keeps to an amount of memory.
+
+    Args:
+        model: The model.
+        image: The image.
+        memory: Bytes for the whole process.
+        written: Bytes a pixel that are written from windows.
+
+    Raises:
+        ValueError: Not even the smallest fit, or the model needs the whole picture.
+    """
+    network = cast(StagedModel, model.network)
+    in_windows, in_strips = (WORKSPACE_IN_PARTS * peak for peak in _peaks(model))
+    available = memory - BASE - READING
+
+    def runner(window: int, strip: int) -> OutOfCore:
+        size = (image.height, image.width)
+        return OutOfCore(network, torch.zeros, *size, Path(), window=(window, window), strip=strip)
+
+    def window_bytes(window: int) -> float:
+        return in_windows * runner(window, WINDOWS[0]).window_pixels + written * window * image.width
+
+    shortest = network.total_stride
+    least = max(window_bytes(WINDOWS[-1]), in_strips * shortest * image.width)
+    if least > available:
+        raise ValueError(
+            f"{image.width}x{image.height} pixels take {(BASE + READING + least) / 1e6:.0f} MB even in the smallest "
+            f"parts, but {memory / 1e6:g} MB are allowed"
+        )
+    window = next(side for side in WINDOWS if window_bytes(side) <= available)
+    strip = min(WINDOWS[0], int(available / max(1, in_strips * image.width))) // shortest * shortest
+    copy = image.height * image.width * image.channels * image.dtype.itemsize if image.from_top else 0
+    return Plan(window, strip, copy + runner(window, strip).temporary_bytes)
+
+
+def _peaks(model: Segmenter) -> tuple[float, float]:
+    """Bytes of tensors that are alive at once: for a pixel that is read for a window, and for one of a strip."""
+    in_strips = outside = 0
+
+    def enter(*_: object) -> None:
+        nonlocal outside
+        outside, alive.peak = alive.peak, alive.now
+
+    def leave(*_: object) -> None:
+        nonlocal in_strips
+        in_strips = max(in_strips, alive.peak)
+        alive.peak = max(outside, alive.peak)
+
+    with ExitStack() as stack:
+        for stage in cast(StagedModel, model.network).stages.values():
+            if isinstance(stage, Swept):
+                for hook in (stage.register_forward_pre_hook(enter), stage.register_forward_hook(leave)):
+                    stack.callback(hook.remove)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        with _Alive() as alive, suppress(ValueError):
+            for _ in segment_windows(model, _Blank(model), folder, window=SIDE, strip=SIDE):
+                pass
+    return alive.peak / SIDE**2, in_strips / SIDE**2
+
+
+class _Blank(Windows):
+    """A small image as a model wants it, all black."""
+
+    height = width = SIDE
+    from_top = False
+
+    def __init__(self, model: Segmenter):
+        self.channels, self.dtype = len(model.config.mean), np.dtype(np.float32)
+        self.black = (model.config.input_range or (0, 1))[0]
+
+    def _read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        return np.full((bottom - top, right - left, self.channels), self.black, np.float32)
 
 
 class _Alive(TorchDispatchMode):
@@ -40,6 +142,10 @@ class _Alive(TorchDispatchMode):
         super().__init__()
         self.now = self.peak = 0
         self.known: weakref.WeakSet = weakref.WeakSet()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to skip what never runs here, torch would import 70 MB of its compiler
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         result = op(*args, **(kwargs or {}))

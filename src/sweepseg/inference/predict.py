@@ -3,18 +3,36 @@
 import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, UsageError
-from ..io.files import Found, atomic_write, find_images, open_regular, remove_stale_temporaries
-from ..io.images import MAX_PIXELS, read_image, write_image
+from ..errors import InputError, OutputError, UsageError, printable
+from ..io.files import (
+    Found,
+    atomic_write,
+    find_images,
+    open_regular,
+    remove_stale_temporaries,
+    temporary_folder,
+)
+from ..io.header import exceeds
+from ..io.image_windows import Windows
+from ..io.images import read_image, write_image
+from ..io.mask_windows import Color, geotiff_windows, png_windows
+from ..io.raster import read_georeference
+from ..io.windows import open_windows
 from ..models.segmenter import ModelConfig, Segmenter
+from .memory import max_pixels, plan
 from .segment import Segmentation, mask_files, segment
+from .windows import segment_windows
 
 
 @dataclass
@@ -46,28 +64,37 @@ def predict(
     *,
     overlay: bool = False,
     probs: bool = False,
+    geotiff: bool = False,
     skip_existing: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    memory: int = 4_000_000_000,
     say: Callable[[str], None] = lambda line: None,
+    note: Callable[[str], None] = lambda line: None,
     progress: Callable[[list[Found]], Iterable[Found]] = iter,
 ) -> Predicted:
     """Segment an image or a folder of images, each by itself, so that no mask depends on what else is in the folder.
 
+    Images that do not fit in memory, and Zarr folders, are read and segmented in parts, with the whole image's result.
+
     Args:
-        source: An image file, or a folder that is searched with its subfolders.
+        source: An image file, a Zarr folder, or a folder that is searched with its subfolders.
         model: What `sweepseg.load` returned.
         output: Folder for the masks; they keep the relative path and stem of their image: `<stem>.png`, or
             `<stem>/<class>.png` for multilabel. `report.jsonl` says for each input what became of it.
         overlay: Also write `<stem>.overlay.png`.
-        probs: Also write `<stem>.probs.npz` with float16 probabilities (K, H, W).
+        probs: Also write `<stem>.probs.npz` with float16 probabilities (K, H, W), which are refused for images that do
+            not fit in memory.
+        geotiff: Also write the mask as `<stem>.tif` with the coordinate reference system, the transform and, where a
+            byte can hold it, the value of missing pixels of the image. Missing pixels are segmented like others.
         skip_existing: Leave out inputs whose outputs are there; each is written whole, so this continues a run.
-        max_pixels: Images with more are refused, one line each.
+        memory: The most bytes of memory that the process may take.
         say: Called with one line for each bad input.
+        note: Called with one line for each image that does not fit in memory.
         progress: Hands the inputs on and may draw a bar.
 
     Raises:
-        UsageError: No image found, or an output would overwrite an input or another output.
-        OutputError: The output cannot be written.
+        UsageError: No image found, an output would overwrite an input or another output, the memory does not even hold
+            the model, or a package is missing.
+        OutputError: The output cannot be written, or temporary files would not fit on its disk.
 
     >>> import sweepseg, tempfile
     >>> images = sweepseg.nuclei_sample().root / "images" / "val"
@@ -78,7 +105,10 @@ def predict(
     """
     source, output = Path(source), Path(output)
     inputs = find_images(source)
-    targets = [_targets(found, output, model.config, overlay=overlay, probs=probs) for found in inputs]
+    if geotiff and find_spec("rasterio") is None:
+        raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')
+    allowed = max_pixels(model, memory)
+    targets = [_targets(found, output, model.config, overlay, probs, geotiff) for found in inputs]
     _refuse_overwriting(source, inputs, output, targets)
     report = output / "report.jsonl"
     atomic_write(report, b"")  # shows before any work that the folder takes files
@@ -94,11 +124,18 @@ def predict(
                 row |= {"status": "skipped"}
             else:
                 try:
-                    with open_regular(found.path) as file:
-                        row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
-                    image = read_image(found.path, max_pixels=max_pixels)
-                    row |= {"height": image.shape[0], "width": image.shape[1]}
-                    _write(_segment(model, image, found.path), target)
+                    zarr = found.path.suffix.lower() == ".zarr" and found.path.is_dir()
+                    if not zarr:
+                        with open_regular(found.path) as file:
+                            row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
+                    if zarr or exceeds(found.path, allowed):
+                        with open_windows(found.path) as windows:
+                            row |= {"mode": "out of core", "height": windows.height, "width": windows.width}
+                            row |= _write_in_parts(model, windows, target, output, memory, note)
+                    else:
+                        image = read_image(found.path, max_pixels=allowed)
+                        row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
+                        _write(_segment(model, image, found.path), target, found.path)
                     result.done.append(found.path)
                     row |= {"status": "done"}
                 except InputError as error:  # kept without its traceback, which would keep the image
@@ -118,14 +155,17 @@ class _Targets:
     mask: Path
     overlay: Path | None
     probs: Path | None
+    geotiffs: list[Path]
     files: list[Path]
 
 
-def _targets(found: Found, output: Path, config: ModelConfig, *, overlay: bool, probs: bool) -> _Targets:
+def _targets(found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool) -> _Targets:
     stem = output / found.relative.with_suffix("")
     mask = stem if config.task == "multilabel" else _named(stem, ".png")
     extra = _named(stem, ".overlay.png") if overlay else None, _named(stem, ".probs.npz") if probs else None
-    return _Targets(mask, *extra, files=[*mask_files(mask, config), *filter(None, extra)])
+    masks = mask_files(mask, config)
+    geotiffs = [path.with_suffix(".tif") for path in masks] if geotiff else []
+    return _Targets(mask, *extra, geotiffs, files=[*masks, *filter(None, extra), *geotiffs])
 
 
 def _named(stem: Path, suffix: str) -> Path:
@@ -146,20 +186,25 @@ def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets
                 )
 
 
-def _segment(model: Segmenter, image: np.ndarray, path: Path) -> Segmentation:
-    """Segment an image that was read from ``path``; whatever is wrong with it becomes an `InputError`."""
+@contextmanager
+def _refusing(path: Path, height: int, width: int) -> Iterator[None]:
+    """Turn what segmenting raises for reasons that lie in the image into `InputError`."""
     try:
-        return segment(model, image)
+        yield
     except ValueError as error:
         raise InputError(path, str(error)) from None
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
             raise
-        height, width = image.shape[:2]
         raise InputError(path, f"{width}x{height} pixels are too large for memory; cut the image into parts") from None
 
 
-def _write(result: Segmentation, target: _Targets) -> None:
+def _segment(model: Segmenter, image: np.ndarray, path: Path) -> Segmentation:
+    with _refusing(path, *image.shape[:2]):
+        return segment(model, image)
+
+
+def _write(result: Segmentation, target: _Targets, path: Path) -> None:
     result.save(target.mask)
     if target.overlay:
         write_image(target.overlay, result.overlay())
@@ -167,3 +212,53 @@ def _write(result: Segmentation, target: _Targets) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, probabilities=result.probabilities.astype(np.float16))
         atomic_write(target.probs, buffer.getvalue())
+    if target.geotiffs:
+        height, width = result.mask.shape[-2:]
+        georeference = read_georeference(path)
+        for file, mask in zip(target.geotiffs, _masks(result), strict=True):
+            with geotiff_windows(file, height, width, _palette(result.config), georeference) as write:
+                write(0, mask)
+
+
+def _write_in_parts(
+    model: Segmenter, image: Windows, target: _Targets, output: Path, memory: int, note: Callable[[str], None]
+) -> dict[str, object]:
+    """Segment and write an image that is larger than memory; what the report says about it."""
+    path, size = Path(image.path), (image.height, image.width)
+    if target.probs:
+        raise InputError(path, "too large for memory, so its probabilities cannot be written; leave out --probs")
+    masks = mask_files(target.mask, model.config)
+    with temporary_folder(output) as folder, _refusing(path, *size), ExitStack() as stack:
+        bands = len(masks) + len(target.geotiffs) + 3 * bool(target.overlay)
+        try:
+            parts = plan(model, image, memory, written=bands)
+        except ValueError as error:
+            raise InputError(path, f"too large for memory: {error}") from None
+        needed, free = parts.temporary_bytes, shutil.disk_usage(folder).free
+        files = f"{needed / 1e9:.3g} GB of temporary files ({needed / math.prod(size):.3g} bytes a pixel)"
+        if needed > free:
+            raise OutputError(f"{printable(path)} takes {files}, but {output} has {free / 1e9:.3g} GB free")
+        note(f"{printable(path)}: {image.width}x{image.height} pixels in parts, with {files}")
+        palette = _palette(model.config)
+        pngs = [stack.enter_context(png_windows(file, *size, palette)) for file in masks]
+        geotiffs = [
+            stack.enter_context(geotiff_windows(file, *size, palette, image.georeference)) for file in target.geotiffs
+        ]
+        overlay = stack.enter_context(png_windows(target.overlay, *size)) if target.overlay else None
+        windows = segment_windows(model, image, folder, window=parts.window, strip=parts.strip)
+        for box, result in stack.enter_context(closing(windows)):
+            for writers in (pngs, geotiffs):
+                for write, mask in zip(writers, _masks(result), strict=False):  # no GeoTIFFs, or one for each mask
+                    write(box.left, mask)
+            if overlay:
+                overlay(box.left, result.overlay())
+    return {"temporary_bytes": needed}
+
+
+def _masks(result: Segmentation) -> np.ndarray:
+    """One mask for each file, (N, H, W)."""
+    return result.mask if result.mask.ndim == 3 else result.mask[None]
+
+
+def _palette(config: ModelConfig) -> Sequence[Color]:
+    return ((0, 0, 0), (255, 255, 255)) if config.task == "multilabel" else config.palette

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import secrets
+import shutil
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import BinaryIO
 
 from ..errors import InputError, OutputError, UsageError, printable
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".zarr"})
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Found:
 def find_images(root: str | os.PathLike[str], follow_links: bool = False) -> list[Found]:
     """The images below ``root``, sorted by relative path; a single file stands for itself, whatever its suffix.
 
+    A folder whose name ends in `.zarr` is an image too.
+
     What cannot be read (a dangling link, a pipe, a locked folder) is listed as well, so that reading it says why.
 
     Args:
@@ -48,7 +51,7 @@ def find_images(root: str | os.PathLike[str], follow_links: bool = False) -> lis
     root = Path(root)
     if not os.path.lexists(root):
         raise UsageError(f"{printable(root)} does not exist; name an image or a folder of images")
-    if not os.path.isdir(root):
+    if not os.path.isdir(root) or root.suffix.lower() == ".zarr":
         return [Found(root, Path(root.name))]
     found = [Found(path, path.relative_to(root)) for path in _below(root, follow_links)]
     if not found:
@@ -74,6 +77,7 @@ def _below(root: Path, follow_links: bool) -> Iterator[Path]:
         for entry in entries:
             path = folder / entry.name
             is_folder = os.path.isdir(path) if entry.is_symlink() else entry.is_dir()  # the latter at any path length
+            is_folder = is_folder and path.suffix.lower() != ".zarr"
             if not is_folder and path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             leads_out = entry.is_symlink() and os.path.exists(path) and not path.resolve().is_relative_to(inside)
@@ -111,19 +115,30 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either its former content or all of the new, whenever the process dies.
 
-    A temporary file in the same folder is written, flushed to disk and renamed. Missing folders are created.
-
     Raises:
         OutputError: Disk full, folder read-only, no permission, not a folder.
         InputError: The name is longer than the file system takes; the caller's other outputs are not affected.
     """
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Hand out the name of a file to write, which takes the place of ``path`` if the block ends without an error.
+
+    It lies in the same folder, and is flushed to disk and renamed. Missing folders are created.
+
+    Raises:
+        OutputError: As `atomic_write`, also for an `OSError` of the block.
+        InputError: As `atomic_write`.
+    """
     path = Path(path)
-    temporary = path.parent / f".sweepseg-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    temporary = _temporary(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _flush_folder(path.parent)
@@ -138,6 +153,28 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def temporary_folder(parent: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder for temporary files in ``parent``, which goes with all of them however the block ends.
+
+    Raises:
+        OutputError: It cannot be made, or the block ended with an `OSError`.
+    """
+    folder = _temporary(Path(parent))
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise OutputError(f"{printable(parent)}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary(parent: Path) -> Path:
+    """A name that tells `remove_stale_temporaries` whose it is."""
+    return parent / f".sweepseg-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
 def _flush_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     if os.name != "posix":  # Windows cannot open folders
@@ -150,12 +187,12 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_stale_temporaries(folder: str | os.PathLike[str]) -> None:
-    """Remove what `atomic_write` left below ``folder`` in processes of this machine that no longer run."""
-    for path in Path(folder).rglob(f".sweepseg-{platform.node()}-*.tmp"):
+    """Remove temporary files and folders below ``folder`` of processes of this machine that no longer run."""
+    for path in [*Path(folder).rglob(f".sweepseg-{platform.node()}-*.tmp")]:
         pid = path.stem.rsplit("-", 2)[1]
         if pid.isdecimal() and not _runs(int(pid)):
             with contextlib.suppress(OSError):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _runs(pid: int) -> bool:

@@ -1,12 +1,15 @@
-"""16-bit colour PNG at full depth; Pillow silently keeps 8 of the 16 bits."""
+"""What Pillow does not do with PNG: read 16-bit colour at full depth, and write images that do not fit in memory."""
 
+import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples a pixel
 
 
@@ -60,6 +63,14 @@ def decode16(data: bytes) -> np.ndarray:
     return _unfilter(filtered, rows[:, 0]).view(">u2").astype(np.uint16)  # (H, W, C)
 
 
+def chunk_kinds(file: BinaryIO) -> Iterator[bytes]:
+    """The types of all chunks, without reading what they hold."""
+    file.seek(len(SIGNATURE))
+    while len(start := file.read(8)) == 8:
+        yield start[4:]
+        file.seek(int.from_bytes(start[:4], "big") + 4, os.SEEK_CUR)
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = 8
     while position + 12 <= len(data):
@@ -96,3 +107,37 @@ def _unfilter(filtered: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         predicted = np.choose(kinds[row, None], [np.zeros_like(left), left, above, (left + above) // 2, nearest])
         out[row + 1, column + 1] = filtered[row, column] + predicted.astype(np.uint8)
     return np.ascontiguousarray(out[1:, 1:])
+
+
+class Writer:
+    """Writes an 8-bit PNG in bands of rows, from the top.
+
+    Args:
+        file: Where to.
+        height: Rows.
+        width: Columns.
+        palette: Colours (red, green, blue) of up to 256 indices; without it rows are RGB.
+
+    Source: ISO/IEC 15948 (PNG), clauses 5, 10 and 11.
+    """
+
+    def __init__(self, file: BinaryIO, height: int, width: int, palette: Sequence[tuple[int, int, int]] | None = None):
+        self.file, self.deflate = file, zlib.compressobj()
+        file.write(SIGNATURE)
+        self._write(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3 if palette else 2, 0, 0, 0))
+        if palette:
+            self._write(b"PLTE", np.array(palette, np.uint8).tobytes())
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows (h, W), or (h, W, 3), uint8."""
+        for row in rows:
+            self._write(b"IDAT", self.deflate.compress(b"\0" + row.tobytes()))  # filter 0
+
+    def finish(self) -> None:
+        """End the image after its last row."""
+        self._write(b"IDAT", self.deflate.flush())
+        self._write(b"IEND", b"")
+
+    def _write(self, kind: bytes, body: bytes) -> None:
+        if body or kind == b"IEND":
+            self.file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
