@@ -48,7 +48,7 @@ def decode(path: str | os.PathLike[str], max_pixels: int) -> Picture:
     with open_regular(path) as file, refusing(path):
         start = file.read(32)
         file.seek(0)
-        format = _format(start)
+        format = format_of(start)
         if format not in SUFFIXES:
             raise InputError(path, f"{format}; PNG, JPEG, TIFF, BMP and WebP are read")
         if Path(path).suffix.lower() not in SUFFIXES[format]:
@@ -58,7 +58,8 @@ def decode(path: str | os.PathLike[str], max_pixels: int) -> Picture:
         return _with_pillow(path, file, format, start, max_pixels)
 
 
-def _format(start: bytes) -> str:
+def format_of(start: bytes) -> str:
+    """The format that the first 32 bytes of a file tell; of another one, what it is in words."""
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if start.startswith(b"\xff\xd8\xff"):
@@ -85,7 +86,7 @@ def _with_pillow(path: str | os.PathLike[str], file: BinaryIO, format: str, star
     if frames > 1:
         raise InputError(path, f"animation of {frames} frames; save the frame that is meant as an image of its own")
     image.load()
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     lossy = format in ("JPEG", "WebP")
     if bits == 16 and channels > 1:
         file.seek(0)
@@ -97,7 +98,8 @@ def _with_pillow(path: str | os.PathLike[str], file: BinaryIO, format: str, star
     return Picture(image, bits, lossy, orientation)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's way from the stored to the displayed frame, 1..8; see `picture.upright`."""
     try:
         return image.getexif().get(274, 1)
     except Exception:  # metadata that cannot be read is no reason to refuse the pixels

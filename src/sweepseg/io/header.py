@@ -9,7 +9,7 @@ from PIL import ImageFile
 
 from ..errors import InputError
 from . import png, tiff
-from .decode import EXPANSION, PLUGINS, SUFFIXES, _format, _orientation, refusing
+from .decode import EXPANSION, PLUGINS, SUFFIXES, format_of, orientation_of, refusing
 from .files import open_regular
 
 TURNED = range(2, 9)  # orientations
@@ -64,7 +64,7 @@ def read_header(file: BinaryIO) -> Header:
     """Read the header of an image file; whatever is wrong with one raises one of many exceptions, see `refusing`."""
     start = file.read(32)
     file.seek(0)
-    format = _format(start)
+    format = format_of(start)
     if format not in SUFFIXES:
         raise ValueError(format)
     if format == "TIFF":
@@ -96,16 +96,16 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def _tiff(file: BinaryIO) -> Header:
-    directories = tiff._directories(file)
+    directories = tiff.read_directories(file)
     first = directories[0]
 
     def number(tag: int, default: int) -> int:
-        return tiff._numbers(first, tag, default)[0]
+        return tiff.read_numbers(first, tag, default)[0]
 
     photometric, samples = number(tiff.PHOTOMETRIC, tiff.BLACK_IS_ZERO), number(tiff.SAMPLES, 1)
     compression = number(tiff.COMPRESSION, 1)
-    bits = tiff._numbers(first, tiff.BITS, 1)
-    pages = [page for page in directories if not tiff._numbers(page, tiff.SUBFILE, 0)[0] & 0b101]
+    bits = tiff.read_numbers(first, tiff.BITS, 1)
+    pages = [page for page in directories if not tiff.read_numbers(page, tiff.SUBFILE, 0)[0] & 0b101]
     turned = number(tiff.ORIENTATION, 1) in TURNED
     color = photometric in (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB) or (
         (photometric == PALETTE and max(bits) <= 8) or (photometric, compression) == (YCBCR, JPEG)
@@ -136,7 +136,7 @@ def _tiff(file: BinaryIO) -> Header:
 def _turned(image: ImageFile.ImageFile, file: BinaryIO) -> bool:
     if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it to look behind the pixels
         return b"eXIf" in png.chunk_kinds(file)
-    return _orientation(image) in TURNED
+    return orientation_of(image) in TURNED
 
 
 def _first(troubles: dict[str, bool]) -> str | None:

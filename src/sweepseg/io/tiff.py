@@ -31,19 +31,20 @@ def decode(path: str | os.PathLike[str], file: BinaryIO, max_pixels: int) -> Pic
     Raises:
         InputError: The file holds several images, is too large, or its kind of samples is not read.
     """
-    directories = _directories(file)
+    directories = read_directories(file)
     if not directories or WIDTH not in directories[0]:
         raise InputError(path, "cut short: its directory is missing")
     first = directories[0]
-    pages = [page for page in directories if not _numbers(page, SUBFILE, 0)[0] & 0b101]
+    pages = [page for page in directories if not read_numbers(page, SUBFILE, 0)[0] & 0b101]
     if len(pages) != 1 or pages[0] is not first:
         raise InputError(path, f"{len(pages)} pages; save the page that is meant as a file of its own")
 
-    if _numbers(first, DEPTH, 1) != (1,):
+    if read_numbers(first, DEPTH, 1) != (1,):
         raise InputError(path, "a volume; save the slice that is meant as a file of its own")
-    (width,), (height,), (samples,) = (_numbers(first, tag, 1) for tag in (WIDTH, HEIGHT, SAMPLES))
-    bits, formats = set(_numbers(first, BITS, 1)), set(_numbers(first, SAMPLE_FORMAT, UNSIGNED))
-    (compression,), (photometric,) = _numbers(first, COMPRESSION, 1), _numbers(first, PHOTOMETRIC, BLACK_IS_ZERO)
+    (width,), (height,), (samples,) = (read_numbers(first, tag, 1) for tag in (WIDTH, HEIGHT, SAMPLES))
+    bits, formats = set(read_numbers(first, BITS, 1)), set(read_numbers(first, SAMPLE_FORMAT, UNSIGNED))
+    (compression,) = read_numbers(first, COMPRESSION, 1)
+    (photometric,) = read_numbers(first, PHOTOMETRIC, BLACK_IS_ZERO)
     check_size(
         path,
         file,
@@ -52,7 +53,7 @@ def decode(path: str | os.PathLike[str], file: BinaryIO, max_pixels: int) -> Pic
         expansion=EXPANSION.get(compression, math.inf),
         max_pixels=max_pixels * 4 // max(4, samples),
     )
-    alpha = samples == COLORS.get(photometric, 0) + 1 and _numbers(first, EXTRA_SAMPLES, 0)[0] in (1, 2)
+    alpha = samples == COLORS.get(photometric, 0) + 1 and read_numbers(first, EXTRA_SAMPLES, 0)[0] in (1, 2)
     known = samples == COLORS.get(photometric, 0) + alpha and len(bits) == len(formats) == 1
     kind = (bits.pop(), formats.pop())
     lossy = compression in LOSSY
@@ -76,7 +77,7 @@ def decode(path: str | os.PathLike[str], file: BinaryIO, max_pixels: int) -> Pic
     if alpha:
         warn_if_alpha_varies(path, pixels[..., -1])
         pixels = pixels[..., :-1]
-    return Picture(pixels, kind[0], lossy, _numbers(first, ORIENTATION, 1)[0])
+    return Picture(pixels, kind[0], lossy, read_numbers(first, ORIENTATION, 1)[0])
 
 
 def _with_tifffile(path: str | os.PathLike[str], file: BinaryIO) -> np.ndarray:
@@ -92,7 +93,7 @@ def _with_tifffile(path: str | os.PathLike[str], file: BinaryIO) -> np.ndarray:
     return pixels[..., None] if page.axes == "YX" else pixels  # (H, W, C)
 
 
-def _directories(file: BinaryIO) -> list[TiffImagePlugin.ImageFileDirectory_v2]:
+def read_directories(file: BinaryIO) -> list[TiffImagePlugin.ImageFileDirectory_v2]:
     """The image file directories, each once, however their chain runs."""
 
     def chain():
@@ -112,6 +113,7 @@ def _directories(file: BinaryIO) -> list[TiffImagePlugin.ImageFileDirectory_v2]:
     return list(islice(chain(), MAX_DIRECTORIES))
 
 
-def _numbers(directory: TiffImagePlugin.ImageFileDirectory_v2, tag: int, default: int) -> tuple[int, ...]:
+def read_numbers(directory: TiffImagePlugin.ImageFileDirectory_v2, tag: int, default: int) -> tuple[int, ...]:
+    """The values of a tag, of which one that is missing has the default."""
     value = directory.get(tag, default)
     return value if isinstance(value, tuple) else (value,)
