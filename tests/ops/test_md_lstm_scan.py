@@ -1,20 +1,19 @@
 """md_lstm_scan: its contract, torch.nn.LSTM along one line, and faults that the contract must catch."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from ops import contract
 from ops.oracle import random
-from tolerances import assert_close
+from ops.test_conv_gru_scan import C, H, W, assert_caught, check_size, check_threads, faulty, over_rows
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sweepseg.ops import md_lstm_scan
 from sweepseg.ops.md_lstm_scan import BACKENDS
-
-C, H, W = 3, 4, 3
 
 
 def oracle(x, weight_ih, weight_above, weight_left, bias, initial, reverse=False, leftwards=False):
@@ -40,26 +39,16 @@ def oracle(x, weight_ih, weight_above, weight_left, bias, initial, reverse=False
     return output, tuple(torch.stack([state[k] for state in above], -1) for k in range(2))
 
 
-def over_rows(function, width=W):
-    """The operation as one over sequences of rows, (*batch, T, W * C): views of the map in, a view of the map out."""
-
-    def run(x, **others):
-        output, final = function(x.unflatten(-1, (width, C)).movedim(-1, -3), **others)
-        return output.movedim(-3, -1).flatten(-2), final
-
-    return run
-
-
-def make(batch, steps):
+def make(batch, steps, width=W, channels=C, hidden=H):
     """Forget gates so far closed that c does not grow along the 600 rows of one promise."""
-    forget = torch.arange(5 * H) // H
+    forget, bound = torch.arange(5 * hidden) // hidden, hidden**-0.5 / 2
     return {
-        "x": random(*batch, steps, W * C),
-        "weight_ih": random(5 * H, C) / 2,
-        "weight_above": random(5 * H, H) / 4,
-        "weight_left": random(5 * H, H) / 4,
-        "bias": random(5 * H) / 4 - 2 * ((forget == 1) | (forget == 2)),
-        "initial": (random(*batch, H, W), random(*batch, H, W)),
+        "x": random(*batch, steps, width * channels),
+        "weight_ih": random(5 * hidden, channels) / 2,
+        "weight_above": random(5 * hidden, hidden) * bound,
+        "weight_left": random(5 * hidden, hidden) * bound,
+        "bias": random(5 * hidden) / 4 - 2 * ((forget == 1) | (forget == 2)),
+        "initial": (random(*batch, hidden, width), random(*batch, hidden, width)),
     }
 
 
@@ -72,20 +61,41 @@ def test_contract(promise):
     promise()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (2, 7), (7, 2), (4, 4)], ids=str)
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("leftwards", [False, True])
-def test_sizes_and_corners(size, reverse, leftwards):
-    arguments = make((2,), 1) | {"x": random(2, C, *size), "initial": (random(2, H, size[1]), random(2, H, size[1]))}
-    output, final = md_lstm_scan(**arguments, reverse=reverse, leftwards=leftwards)
-    expected, expected_final = oracle(**arguments, reverse=reverse, leftwards=leftwards)
-    assert_close(output, expected, "output")
-    for state, exact in zip(final, expected_final, strict=True):
-        assert_close(state, exact, "final")
+every_backend = pytest.mark.parametrize("backend", contract.on_cpu(BACKENDS))
+both_directions = pytest.mark.parametrize("leftwards", [False, True])
+
+
+@pytest.mark.parametrize(
+    "size",  # batch, height, width, channels, hidden
+    [
+        ((2,), 1, 1, 1, 1),
+        ((2,), 1, 5, 3, 4),
+        ((2,), 5, 1, 3, 4),
+        ((1,), 2, 9, 17, 16),
+        ((2,), 13, 2, 3, 8),
+        ((2, 3), 4, 4, 3, 5),
+        ((1,), 6, 11, 4, 33),
+        ((40,), 5, 3, 3, 4),
+    ],
+    ids=str,
+)
+@both_directions
+@every_backend
+def test_sizes_and_corners(size, leftwards, backend):
+    op, exact = partial(md_lstm_scan, leftwards=leftwards, backend=backend), partial(oracle, leftwards=leftwards)
+    for along, reverse in (("rows", False), ("columns", True)):
+        check_size(op, exact, make(*size), size[2], along, reverse)
+
+
+@pytest.mark.skipif("cpu" not in contract.on_cpu(BACKENDS), reason="the compiled kernel was not built")
+@both_directions
+def test_threads_share_a_map(leftwards):
+    check_threads(partial(md_lstm_scan, leftwards=leftwards), make((1,), 40, 200, 16, 32), 200)
 
 
 @pytest.mark.parametrize("line", ["row", "column"])
-def test_one_line_is_torchs_lstm(line):
+@every_backend
+def test_one_line_is_torchs_lstm(line, backend):
     theirs = nn.LSTM(C, H, batch_first=True, dtype=torch.float64)
     x = random(2, 9, C)
     expected, _ = theirs(x)
@@ -98,7 +108,7 @@ def test_one_line_is_torchs_lstm(line):
     w_ih, w_hh, bias = map(five, (theirs.weight_ih_l0, theirs.weight_hh_l0, theirs.bias_ih_l0 + theirs.bias_hh_l0))
     image = x.mT.unsqueeze(-2 if line == "row" else -1)  # (B, C, 1, T) or (B, C, T, 1)
     weights = (0 * w_hh, w_hh) if line == "row" else (w_hh, 0 * w_hh)
-    output, _ = md_lstm_scan(image, w_ih, *weights, bias)
+    output, _ = md_lstm_scan(image, w_ih, *weights, bias, backend=backend)
     torch.testing.assert_close(output.flatten(2).mT, expected, rtol=0, atol=1e-12)
 
 
@@ -116,24 +126,16 @@ class ElementCounter(TorchDispatchMode):
 
 
 def test_work_is_linear_in_the_pixels():
-    """Neither forward nor backward touches a diagonal more often than a fixed number of times."""
+    """Neither forward nor backward of the reference touches a diagonal more often than a fixed number of times."""
 
     def elements(side):
         arguments = make((1,), 1) | {"x": random(1, C, side, side).requires_grad_()}
         del arguments["initial"]
         with ElementCounter() as counter:
-            md_lstm_scan(**arguments)[0].sum().backward()
+            md_lstm_scan(**arguments, backend="reference")[0].sum().backward()
         return counter.elements
 
     assert elements(32) / elements(16) < 4.3
-
-
-def faulty(**changes):
-    def fault(**arguments):
-        changed = {name: change(arguments) for name, change in changes.items()}
-        return md_lstm_scan(**arguments | changed)
-
-    return over_rows(lambda x, **others: fault(x=x, **others))
 
 
 def swapped_gates(given):
@@ -142,20 +144,19 @@ def swapped_gates(given):
 
 
 @pytest.mark.parametrize(
-    ("fault", "promise"),
+    ("changes", "promise"),
     [
-        (faulty(weight_ih=swapped_gates), "float64"),
-        (faulty(weight_above=lambda given: given["weight_left"]), "float32"),
-        (faulty(bias=lambda given: 0 * given["bias"]), "bfloat16"),
-        (faulty(initial=lambda given: (given["initial"][0], 0 * given["initial"][1])), "split_is_whole"),
-        (faulty(initial=lambda given: [state.flip(-1) for state in given["initial"]]), "float64"),
-        (faulty(leftwards=lambda given: True), "float64"),
-        (faulty(reverse=lambda given: False), "reverse_is_flip"),
+        ({"weight_ih": swapped_gates}, "float64"),
+        ({"weight_above": lambda given: given["weight_left"]}, "float32"),
+        ({"bias": lambda given: 0 * given["bias"]}, "bfloat16"),
+        ({"initial": lambda given: (given["initial"][0], 0 * given["initial"][1])}, "split_is_whole"),
+        ({"initial": lambda given: [state.flip(-1) for state in given["initial"]]}, "float64"),
+        ({"leftwards": lambda given: True}, "float64"),
+        ({"reverse": lambda given: False}, "reverse_is_flip"),
     ],
 )
-def test_contract_catches(fault, promise):
-    with pytest.raises((AssertionError, RuntimeError)):
-        contract.PROMISES[promise](contract.Subject(replace(RIGHT, op=fault), "reference", "cpu"))
+def test_contract_catches(changes, promise):
+    assert_caught(RIGHT, faulty(md_lstm_scan, **changes), promise)
 
 
 @pytest.mark.parametrize(

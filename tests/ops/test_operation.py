@@ -10,6 +10,7 @@ from ops.test_gru_scan import AFTER, BEFORE
 from ops.test_line_scan import CASE as LINE
 from ops.test_linear_scan import CASE as LINEAR
 from ops.test_lstm_scan import PLAIN as LSTM
+from ops.test_md_lstm_scan import LEFT as MD_LSTM
 from ops.test_min_gru_scan import CASE as MIN_GRU
 from ops.test_min_lstm_scan import CASE as MIN_LSTM
 from ops.test_selective_scan import SKIP as SELECTIVE
@@ -18,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from sweepseg.ops import _native
 
-CASES = [LINEAR, MIN_GRU, MIN_LSTM, AFTER, BEFORE, LSTM, TANH, SELECTIVE, LINE]
+CASES = [LINEAR, MIN_GRU, MIN_LSTM, AFTER, BEFORE, LSTM, MD_LSTM, TANH, SELECTIVE, LINE]
 LAYOUTS = {
     "channels outermost": lambda x: x.movedim(-1, 0).contiguous().movedim(0, -1),
     "channels broadcast": lambda x: x[..., :1].expand_as(x),

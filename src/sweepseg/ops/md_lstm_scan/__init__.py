@@ -2,11 +2,15 @@
 
 from torch import Tensor
 
+from .. import _native
 from .._dispatch import Backend, choose
 from .._sequences import check_shape
-from . import _reference
+from . import _cpu, _reference
 
-BACKENDS = {"reference": Backend(_reference.scan)}
+BACKENDS = {
+    "cpu": Backend(_cpu.scan, devices=("cpu",), problem=_native.problem_with("sweepseg_md_lstm_scan_leftwards_float")),
+    "reference": Backend(_reference.scan),
+}
 
 
 def md_lstm_scan(
