@@ -16,5 +16,5 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(MMAP_MAX, 0)
-        mallopt(TRIM_THRESHOLD, 1 << 30)
+        mallopt(TRIM_THRESHOLD, 2**31 - 1)
         mallopt(TOP_PAD, 1 << 26)
