@@ -15,6 +15,7 @@ from ops.test_min_gru_scan import CASE as MIN_GRU
 from ops.test_min_lstm_scan import CASE as MIN_LSTM
 from ops.test_selective_scan import SKIP as SELECTIVE
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._pytree import tree_leaves, tree_map
 
 from sweepseg.ops import _native
@@ -51,6 +52,16 @@ def test_tensors_of_any_strides(case):
             for run in (op, torch.compile(op, fullgraph=True, backend="aot_eager", dynamic=False)):
                 for actual, exact in zip(tree_leaves(run(*relaid)), expected, strict=True):
                     torch.testing.assert_close(actual, exact, equal_nan=True, msg=f"{name}, {layout}")
+
+
+@each_case
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch's own make_dual
+def test_forward_derivatives_are_refused(case):
+    subject = contract.Subject(case, "cpu", "cpu")
+    inputs = subject.inputs((2,), 3)
+    subject.run(**inputs)
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match="no forward-mode derivatives"):
+        subject.run(**tree_map(lambda x: forward_ad.make_dual(x, torch.ones_like(x)), inputs))
 
 
 @each_case

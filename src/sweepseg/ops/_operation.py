@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+REMEDY = "run inside `with sweepseg.ops.use_backend('reference')`"
 
 _library = torch.library.Library("sweepseg", "FRAGMENT")
 
@@ -28,6 +31,8 @@ class Operation:
     def __call__(self, *inputs: Any) -> Any:
         if not _is_plain(inputs):
             return self.registered(*inputs)
+        if forward_ad._current_level >= 0 and any(map(_has_tangent, inputs)):
+            raise RuntimeError(f"the compiled kernels have no forward-mode derivatives; {REMEDY}")
         if self.formula is None or not torch.is_grad_enabled() or not any(map(_wants_gradient, inputs)):
             return self.kernel(*inputs)
         return self.formula.apply(*inputs)
@@ -119,7 +124,9 @@ def _wants_gradient(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad
 
 
+def _has_tangent(value: Any) -> bool:
+    return isinstance(value, Tensor) and forward_ad.unpack_dual(value).tangent is not None
+
+
 def _no_second_derivative(*_: object) -> None:
-    raise RuntimeError(
-        "the compiled kernels have first derivatives only; run inside `with sweepseg.ops.use_backend('reference')`"
-    )
+    raise RuntimeError(f"the compiled kernels have first derivatives only; {REMEDY}")
