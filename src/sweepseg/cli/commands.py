@@ -17,7 +17,7 @@ def check(
     """List every problem of a data set before training does.
 
     Args:
-        data: Folder of the data set, or "nuclei" for the sample that comes with sweepseg.
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or "nuclei" for the bundled sample.
         task: What the masks mean; by default the data set tells.
         json: Print the problems as JSON.
         quiet: Print the problems alone.
@@ -51,7 +51,7 @@ def val(
     """Measure a model on a split of a data set: one pooled confusion matrix over all its pictures.
 
     Args:
-        data: Folder of the data set, or "nuclei".
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or "nuclei".
         model: Model folder; by default the nuclei model that comes with sweepseg.
         split: train, val or test.
         hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.
