@@ -204,7 +204,7 @@ class BackwardConvScan {
                       [&](int64_t band, int64_t map, int64_t turn, const auto& wait, const Progress& progress) {
                           run_step(band, map, shape.steps - 1 - turn, wait, progress);
                       });
-        add_groups();
+        add_groups<Cell, T>(group_sums, groups, group_size, shape, depth, gradients);
     }
 
    private:
@@ -365,23 +365,6 @@ class BackwardConvScan {
             });
         });
         return out + Gates * units * padded<T>(in_columns);
-    }
-
-    void add_groups() const {
-        for (int64_t group = 1; group < groups; group++)
-            for (int64_t i = 0; i < group_size; i++) group_sums[i] += group_sums[group * group_size + i];
-        const int64_t hidden = shape.hidden;
-        const T *weight_ih = group_sums, *weight_hh = weight_ih + gates * units * inputs,
-                *weight_late = weight_hh + h_gates * units * columns,
-                *bias = weight_late + Cell::resets * units * columns;
-        unpack_columns(weight_ih, Cell::x_gates, hidden, shape.input, gradients.weight_ih);
-        unpack_columns(weight_hh, Cell::h_gates, hidden, depth, gradients.weight_hh);
-        unpack_bias(bias, Cell::x_gates, hidden, gradients.bias_ih);
-        unpack_bias(bias + h_slot * units, Cell::h_gates, hidden, gradients.bias_hh);
-        if (Cell::resets) {
-            unpack_columns(weight_late, Cell::late_gates, hidden, depth, gradients.weight_hh);
-            unpack_bias(bias, Cell::late_gates, hidden, gradients.bias_hh);
-        }
     }
 
     const ConvShape& conv;

@@ -195,7 +195,7 @@ class BackwardMDLSTM {
         for_each_band(shape, 2 * conv.multiply_adds(slots),
                       [&](int64_t number, int64_t map, int64_t first, int64_t lines, const Progress& progress,
                           const auto& walk) { run_band(number, map, first, lines, progress, walk); });
-        add_groups();
+        add_groups<MDLSTM, T>(group_sums, groups, group_size, shape, depth, gradients);
     }
 
    private:
@@ -343,15 +343,6 @@ class BackwardMDLSTM {
                                                grads, in + column, width, pixels);
             });
         });
-    }
-
-    void add_groups() const {
-        for (int64_t group = 1; group < groups; group++)
-            for (int64_t i = 0; i < group_size; i++) group_sums[i] += group_sums[group * group_size + i];
-        const T *weight_hh = group_sums + inputs * grads, *bias = weight_hh + columns * grads;
-        unpack_columns<slots, T>(group_sums, MDLSTM::x_gates, shape.hidden, shape.input, gradients.weight_ih);
-        unpack_columns(weight_hh, MDLSTM::h_gates, shape.hidden, depth, gradients.weight_hh);
-        unpack_bias(bias, MDLSTM::x_gates, shape.hidden, gradients.bias_ih);
     }
 
     const ConvShape& conv;

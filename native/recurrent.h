@@ -382,6 +382,28 @@ void unpack_bias(const T* packed, const int (&gate)[Gates], int64_t hidden, T* b
     for (int j = 0; j < Gates; j++) std::copy_n(packed + j * padded<T>(hidden), hidden, bias + gate[j] * hidden);
 }
 
+// The gradients of the weights and biases from the sums of groups, one behind the other: of weight_ih, of weight_hh and of its
+// late gates in panels, then of the slots' biases. A row of weight_hh has `depth` numbers. Adds the others to the first group.
+template <typename Cell, typename T>
+void add_groups(T* sums, int64_t groups, int64_t group_size, const RecurrentShape& shape, int64_t depth,
+                const RecurrentGradients<T>& gradients) {
+    constexpr int gates = count(Cell::x_gates), h_gates = count(Cell::h_gates), h_slot = Cell::slots - h_gates;
+    for (int64_t group = 1; group < groups; group++)
+        for (int64_t i = 0; i < group_size; i++) sums[i] += sums[group * group_size + i];
+    const int64_t hidden = shape.hidden, units = padded<T>(hidden), columns = padded<T>(depth);
+    const T *weight_ih = sums, *weight_hh = weight_ih + gates * units * padded<T>(shape.input),
+            *weight_late = weight_hh + h_gates * units * columns,
+            *bias = weight_late + Cell::resets * units * columns;
+    unpack_columns(weight_ih, Cell::x_gates, hidden, shape.input, gradients.weight_ih);
+    unpack_columns(weight_hh, Cell::h_gates, hidden, depth, gradients.weight_hh);
+    unpack_bias(bias, Cell::x_gates, hidden, gradients.bias_ih);
+    unpack_bias(bias + h_slot * units, Cell::h_gates, hidden, gradients.bias_hh);
+    if (Cell::resets) {
+        unpack_columns(weight_late, Cell::late_gates, hidden, depth, gradients.weight_hh);
+        unpack_bias(bias, Cell::late_gates, hidden, gradients.bias_hh);
+    }
+}
+
 template <typename T, typename Cell>
 class BackwardScan {
    public:
@@ -403,7 +425,7 @@ class BackwardScan {
             for (int64_t block = blocks * group / groups; block < blocks * (group + 1) / groups; block++)
                 run_block(block * size, std::min(size, shape.rows() - block * size), sums + group * group_size);
         });
-        add_groups();
+        add_groups<Cell, T>(sums, groups, group_size, shape, shape.hidden, gradients);
     }
 
    private:
@@ -582,23 +604,6 @@ class BackwardScan {
                                         1, slots * units, in + column, width, depth);
             });
         });
-    }
-
-    void add_groups() const {
-        for (int64_t group = 1; group < groups; group++)
-            for (int64_t i = 0; i < group_size; i++) sums[i] += sums[group * group_size + i];
-        const T *weight_ih = sums, *weight_hh = weight_ih + gates * units * inputs,
-                *weight_late = weight_hh + h_gates * units * units,
-                *bias = weight_late + Cell::resets * units * units;
-        const int64_t hidden = shape.hidden;
-        unpack_columns(weight_ih, Cell::x_gates, hidden, shape.input, gradients.weight_ih);
-        unpack_columns(weight_hh, Cell::h_gates, hidden, hidden, gradients.weight_hh);
-        unpack_bias(bias, Cell::x_gates, hidden, gradients.bias_ih);
-        unpack_bias(bias + h_slot * units, Cell::h_gates, hidden, gradients.bias_hh);
-        if (Cell::resets) {
-            unpack_columns(weight_late, Cell::late_gates, hidden, hidden, gradients.weight_hh);
-            unpack_bias(bias, Cell::late_gates, hidden, gradients.bias_hh);
-        }
     }
 
     const RecurrentShape& shape;

@@ -19,6 +19,7 @@ from ..io.files import (
     Found,
     atomic_write,
     find_images,
+    is_zarr,
     open_regular,
     remove_stale_temporaries,
     temporary_folder,
@@ -124,7 +125,7 @@ def predict(
                 row |= {"status": "skipped"}
             else:
                 try:
-                    zarr = found.path.suffix.lower() == ".zarr" and found.path.is_dir()
+                    zarr = is_zarr(found.path) and found.path.is_dir()
                     if not zarr:
                         with open_regular(found.path) as file:
                             row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def decode(path: str | os.PathLike[str], max_pixels: int) -> Picture:
 
 def format_of(start: bytes) -> str:
     """The format that the first 32 bytes of a file tell; of another one, what it is in words."""
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+    if start.startswith(png.SIGNATURE):
         return "PNG"
     if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"

@@ -51,12 +51,17 @@ def find_images(root: str | os.PathLike[str], follow_links: bool = False) -> lis
     root = Path(root)
     if not os.path.lexists(root):
         raise UsageError(f"{printable(root)} does not exist; name an image or a folder of images")
-    if not os.path.isdir(root) or root.suffix.lower() == ".zarr":
+    if not os.path.isdir(root) or is_zarr(root):
         return [Found(root, Path(root.name))]
     found = [Found(path, path.relative_to(root)) for path in _below(root, follow_links)]
     if not found:
         raise UsageError(f"{printable(root)} holds no image; names ending in {', '.join(sorted(IMAGE_SUFFIXES))} count")
     return sorted(found, key=lambda one: one.relative.parts)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is an image by its name."""
+    return path.suffix.lower() == ".zarr"
 
 
 def _below(root: Path, follow_links: bool) -> Iterator[Path]:
@@ -77,7 +82,7 @@ def _below(root: Path, follow_links: bool) -> Iterator[Path]:
         for entry in entries:
             path = folder / entry.name
             is_folder = os.path.isdir(path) if entry.is_symlink() else entry.is_dir()  # the latter at any path length
-            is_folder = is_folder and path.suffix.lower() != ".zarr"
+            is_folder = is_folder and not is_zarr(path)
             if not is_folder and path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             leads_out = entry.is_symlink() and os.path.exists(path) and not path.resolve().is_relative_to(inside)

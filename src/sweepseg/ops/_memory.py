@@ -1,6 +1,8 @@
 """Memory: results in the order of an input, and tensors as the compiled kernels see them."""
 
+from collections.abc import Iterable
 from struct import pack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,9 +49,9 @@ def contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
-def needs_gradient(tensors: list[Tensor | None]) -> bool:
-    """Whether autograd will ask for gradients of what is computed from these tensors."""
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+def needs_gradient(values: Iterable[Any]) -> bool:
+    """Whether autograd will ask for gradients of what is computed from these tensors; other values do not matter."""
+    return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values)
 
 
 def shape(x: Tensor, reverse: bool) -> bytes:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ._memory import needs_gradient
+
 REMEDY = "run inside `with sweepseg.ops.use_backend('reference')`"
 
 _library = torch.library.Library("sweepseg", "FRAGMENT")
@@ -33,7 +35,7 @@ class Operation:
             return self.registered(*inputs)
         if forward_ad._current_level >= 0 and any(map(_has_tangent, inputs)):
             raise RuntimeError(f"the compiled kernels have no forward-mode derivatives; {REMEDY}")
-        if self.formula is None or not torch.is_grad_enabled() or not any(map(_wants_gradient, inputs)):
+        if self.formula is None or not needs_gradient(inputs):
             return self.kernel(*inputs)
         return self.formula.apply(*inputs)
 
@@ -118,10 +120,6 @@ def _is_plain(inputs: tuple) -> bool:
         and torch._C._get_tracing_state() is None
         and not torch._C._autograd._profiler_enabled()
     )
-
-
-def _wants_gradient(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _has_tangent(value: Any) -> bool:
