@@ -11,7 +11,7 @@ from tolerances import assert_close
 from torch.utils._pytree import tree_leaves, tree_map
 
 from sweepseg.ops import _native, elman_scan, gru_scan, lstm_scan
-from sweepseg.ops.gru_scan._cpu import _reset_after
+from sweepseg.ops.gru_scan._cpu import SCANS
 
 RECURRENCES = {
     "gru": (gru_scan, 3, {}),
@@ -276,7 +276,7 @@ def test_bfloat16_operation_is_well_defined(name):
 
 def test_bfloat16_is_widened_where_there_is_no_kernel(monkeypatch):
     inputs = in_bfloat16(make(3, (2, 5), 7, 3, 20))
-    monkeypatch.delitem(_reset_after.kernels, torch.bfloat16, raising=False)
+    monkeypatch.delitem(SCANS[True].kernels, torch.bfloat16, raising=False)
     assert dtype_of_the_products("gru", inputs) == torch.float32
     exact = infer("gru", tree_map(torch.Tensor.double, inputs), "reference")
     for actual, expected in zip(infer("gru", inputs), exact, strict=True):

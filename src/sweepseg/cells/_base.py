@@ -1,12 +1,14 @@
 """What all cells share: torch.nn's parameters, initial values and state dicts, chrono initialisation, dropout."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..ops._dispatch import Backend
 from ..ops._sequences import input_product, widen
 
 Init = Literal["default", "chrono"]
@@ -26,6 +28,8 @@ class Cell(nn.Module):
         recurrent_dropout: Probability that a channel of the state is hidden from the products, for a whole sequence, in
             training.
     """
+
+    backends: Mapping[str, Backend] | None = None  # of the operation, where `scan` is its compiled recurrence
 
     def __init__(
         self,

@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from ..ops import elman_scan
+from ..ops._recurrent import Recurrence
+from ..ops.elman_scan import BACKENDS, _cpu
 from ._base import Cell
 
 
@@ -27,6 +29,8 @@ class Elman(Cell):
     >>> output.shape, state.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 8]))
     """
+
+    backends = BACKENDS
 
     def __init__(
         self,
@@ -76,3 +80,8 @@ class Elman(Cell):
             reverse=reverse,
         )
         return self.drop(output), state
+
+    @property
+    def scan(self) -> Recurrence:
+        """The compiled recurrence that `forward` runs, for several cells in one call."""
+        return _cpu.SCANS[self.nonlinearity]

@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from ..ops import gru_scan
+from ..ops._recurrent import Recurrence
+from ..ops.gru_scan import BACKENDS, _cpu
 from ._base import Cell, Init, check_init, chrono_bias
 
 
@@ -29,6 +31,8 @@ class GRU(Cell):
     >>> output.shape, state.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 8]))
     """
+
+    backends = BACKENDS
 
     def __init__(
         self,
@@ -87,3 +91,8 @@ class GRU(Cell):
             reverse=reverse,
         )
         return self.drop(output), state
+
+    @property
+    def scan(self) -> Recurrence:
+        """The compiled recurrence that `forward` runs, for several cells in one call."""
+        return _cpu.SCANS[self.reset_after]

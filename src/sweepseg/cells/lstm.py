@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from ..ops import lstm_scan
+from ..ops._recurrent import Recurrence
+from ..ops.lstm_scan import BACKENDS, _cpu
 from ._base import Cell, Init, check_init, reset_input_and_forget_bias
 
 
@@ -30,6 +32,8 @@ class LSTM(Cell):
     >>> output.shape, h.shape, c.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 8]), torch.Size([2, 8]))
     """
+
+    backends = BACKENDS
 
     def __init__(
         self,
@@ -88,3 +92,8 @@ class LSTM(Cell):
             reverse=reverse,
         )
         return self.drop(output), state
+
+    @property
+    def scan(self) -> Recurrence:
+        """The compiled recurrence that `forward` runs, for several cells in one call."""
+        return _cpu.SCAN

@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from ..ops import min_gru_scan
+from ..ops._channelwise import Channelwise
+from ..ops.min_gru_scan import BACKENDS, _cpu
 from ._base import Cell, Init, check_init, chrono_bias
 
 
@@ -28,6 +30,8 @@ class MinGRU(Cell):
     >>> output.shape, state.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 8]))
     """
+
+    backends = BACKENDS
 
     def __init__(
         self,
@@ -64,3 +68,8 @@ class MinGRU(Cell):
         """
         output, state = min_gru_scan(self.input_product(x), state, reverse=reverse)
         return self.drop(output.to(x.dtype)), state
+
+    @property
+    def scan(self) -> Channelwise:
+        """The compiled recurrence that `forward` runs, for several cells in one call."""
+        return _cpu.SCAN

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..orders import Order, reroll, unroll
+from .merge import Concat
+from .together import run_together
 
 
 class Sweep(nn.Module):
@@ -62,9 +64,9 @@ class Sweeps(nn.Module):
     def forward(self, x: Tensor, state: Sequence[object] | None = None) -> tuple[Tensor, list[object]]:
         """Sweep over a map (B, C, H, W); the state is one entry a sweep, None where none is carried between strips."""
         state = state or [None] * len(self.sweeps)
-        outputs, final = [], []
-        for sweep, initial, carries in zip(self.sweeps, state, self.carries, strict=True):
-            output, last = sweep(x, initial)
-            outputs.append(output)
-            final.append(last if carries else None)
-        return self.merge(outputs), final
+        together = run_together([*self.sweeps], x, state) if isinstance(self.merge, Concat) else None
+        if together is None:
+            pairs = [sweep(x, initial) for sweep, initial in zip(self.sweeps, state, strict=True)]
+            together = self.merge([output for output, _ in pairs]), [last for _, last in pairs]
+        merged, final = together
+        return merged, [last if carries else None for last, carries in zip(final, self.carries, strict=True)]

@@ -51,10 +51,14 @@ class Channelwise:
     def __call__(self, *inputs: Tensor, initial: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
         """The states (*batch, T, C) in dtype and memory order of the last input, and the last state (*batch, C)."""
         last = inputs[-1]
-        *wide, h = widen(*inputs, initial)
-        dense = [with_dense_channels(x) for x in wide]  # one copy for both passes
-        output, final = self.forward(*dense, contiguous(h), reverse)
+        *dense, h = self.ready(*inputs, initial)  # one copy for both passes
+        output, final = self.forward(*dense, h, reverse)
         return output if dense[-1] is last else laid_out_like(output, last), final
+
+    def ready(self, *inputs: Any) -> list[Any]:
+        """The inputs and the initial state with the dtypes and strides that the kernels take."""
+        *wide, h = widen(*inputs)
+        return [*map(with_dense_channels, wide), contiguous(h)]
 
     def _results(self, *arguments: Any) -> tuple[Tensor, Tensor]:
         last = arguments[self.count - 1]
@@ -62,21 +66,32 @@ class Channelwise:
         return empty_steps(last, channels), empty_state(last, channels)
 
     def _forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        results = self._results(*arguments)
+        self.run(results, *arguments)
+        return results
+
+    def run(self, results: tuple[Tensor, Tensor], *arguments: Any) -> None:
+        """Run the forward kernel into memory of any strides with dense channels."""
         *inputs, initial, reverse = arguments
-        output, final = results = self._results(*arguments)
+        output, final = results
         dense, initial = [with_dense_channels(x) for x in inputs], contiguous(initial)
         self.kernels[output.dtype](
             shape(output, reverse), sequences(*dense, output), pointer(initial), final.data_ptr()
         )
-        return results
 
     def _gradients(self, *arguments: Any) -> tuple[Tensor, ...]:
         inputs, output = arguments[: self.count], arguments[self.count]
         return *(empty_steps(x, x.shape[-1]) for x in inputs), empty_state(output, output.shape[-1])
 
     def _backward(self, *arguments: Any) -> tuple[Tensor, ...]:
+        gradients = self._gradients(*arguments)
+        self.run_backward(gradients, *arguments)
+        return gradients
+
+    def run_backward(self, results: tuple[Tensor, ...], *arguments: Any) -> None:
+        """Run the backward kernel into memory of any strides with dense channels."""
         *tensors, initial, grad_final, reverse = arguments  # the inputs, the output and its gradient
-        *gradients, of_initial = results = self._gradients(*arguments)
+        *gradients, of_initial = results
         dense = [with_dense_channels(x) for x in tensors]
         initial, grad_final = contiguous(initial), contiguous(grad_final)
         self.backward_kernels[of_initial.dtype](
@@ -86,7 +101,6 @@ class Channelwise:
             pointer(grad_final),
             of_initial.data_ptr(),
         )
-        return results
 
     def _differentiate(
         self, ctx: Any, grad_output: Tensor | None, grad_final: Tensor | None
@@ -97,6 +111,31 @@ class Channelwise:
             *inputs, output, grad_output, initial, contiguous(grad_final), ctx.reverse
         )
         return *gradients, None if initial is None else of_initial, None
+
+    def forward_into(
+        self, y: Tensor, x: Tensor, tensors: Sequence[Any], reverse: bool, *, saving: bool
+    ) -> tuple[list[Tensor], None]:
+        """Write the states of all steps to ``y``; return the last one. Backwards nothing else is needed."""
+        final = empty_state(y, y.shape[-1])
+        self.run((y, final), x, *tensors, reverse)
+        return [final], None
+
+    def backward_into(
+        self,
+        grad_x: Tensor,
+        grads: Sequence[Tensor | None],
+        x: Tensor,
+        tensors: Sequence[Any],
+        y: Tensor,
+        saved: None,
+        reverse: bool,
+    ) -> list[Tensor | None]:
+        """Write the gradient of ``x`` from those of ``y`` and of the last state; return that of the initial state."""
+        grad_y, grad_final = grads
+        of_initial = empty_state(y, y.shape[-1])
+        grad_y = torch.zeros_like(y) if grad_y is None else grad_y
+        self.run_backward((grad_x, of_initial), x, y, grad_y, *tensors, grad_final, reverse)
+        return [None if tensors[0] is None else of_initial]
 
 
 def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

@@ -84,3 +84,9 @@ def choose(
         able = ", ".join(other for other, backend in backends.items() if backend.can_run(device.type, options))
         raise ValueError(f"backend {name!r} {refusal} or choose one of {able}")
     return backends[name].run
+
+
+def runs_compiled(backends: Mapping[str, Backend], device: torch.device) -> bool:
+    """Whether `choose` takes the compiled kernels for an operation without options that they lack."""
+    able = [name for name, backend in backends.items() if backend.can_run(device.type)]
+    return "cpu" in able and (_requested or able[0]) == "cpu"

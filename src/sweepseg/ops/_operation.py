@@ -31,9 +31,9 @@ class Operation:
         self.formula: type[torch.autograd.Function] | None = None
 
     def __call__(self, *inputs: Any) -> Any:
-        if not _is_plain(inputs):
+        if not is_plain(inputs):
             return self.registered(*inputs)
-        if forward_ad._current_level >= 0 and any(map(_has_tangent, inputs)):
+        if differentiating_forward() and any(map(_has_tangent, inputs)):
             raise RuntimeError(f"the compiled kernels have no forward-mode derivatives; {REMEDY}")
         if self.formula is None or not needs_gradient(inputs):
             return self.kernel(*inputs)
@@ -75,7 +75,7 @@ def make_differentiable(name: str, backward: Callable[..., Any], keep: Callable[
         keep: (ctx, arguments, results) -> None; saves what ``backward`` needs.
     """
     _differentiate(name, backward, keep)
-    _differentiate(f"{name}_backward", _no_second_derivative, lambda *_: None)
+    _differentiate(f"{name}_backward", no_second_derivative, lambda *_: None)
 
 
 def _differentiate(name: str, derivative: Callable[..., Any], keep: Callable[..., None]) -> None:
@@ -87,7 +87,7 @@ def _differentiate(name: str, derivative: Callable[..., Any], keep: Callable[...
     class Formula(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> tuple:
-            if operation is not None and _is_plain(inputs):
+            if operation is not None and is_plain(inputs):
                 output = tuple(operation.kernel(*inputs))
             else:
                 with torch._C._AutoDispatchBelowAutograd():
@@ -108,7 +108,7 @@ def _differentiate(name: str, derivative: Callable[..., Any], keep: Callable[...
         operation.formula = Formula
 
 
-def _is_plain(inputs: tuple) -> bool:
+def is_plain(inputs: tuple) -> bool:
     """Whether these are tensors with memory on the CPU and nobody traces, transforms, intercepts or profiles calls."""
     first = next(tensor for tensor in inputs if tensor is not None)
     return (
@@ -122,9 +122,15 @@ def _is_plain(inputs: tuple) -> bool:
     )
 
 
+def differentiating_forward() -> bool:
+    """Whether there may be tensors with forward-mode derivatives, which the kernels do not have."""
+    return forward_ad._current_level >= 0
+
+
 def _has_tangent(value: Any) -> bool:
     return isinstance(value, Tensor) and forward_ad.unpack_dual(value).tangent is not None
 
 
-def _no_second_derivative(*_: object) -> None:
+def no_second_derivative(*_: object) -> None:
+    """Refuse to differentiate a gradient."""
     raise RuntimeError(f"the compiled kernels have first derivatives only; {REMEDY}")

@@ -74,19 +74,24 @@ class Recurrence:
         In bfloat16 without gradients the products see ``x``, the weights and the state rounded to bfloat16; sums and
         states themselves are float32.
         """
-        inputs = [x, *others]
-        if self._reads(inputs):
-            inputs[3:] = [None if tensor is None else tensor.float() for tensor in inputs[3:]]
-        elif {tensor.dtype for tensor in inputs if tensor is not None} not in ({torch.float32}, {torch.float64}):
-            inputs = widen(*inputs)
-        dense = [with_dense_channels(inputs[0]), *map(contiguous, inputs[1:])]  # one copy for both passes
+        dense = self.ready(x, *others)  # one copy for both passes
         if needs_gradient(dense):
             y, *states, _ = self.forward(*dense, reverse)
         else:
             y, *states = self.inference(*dense, reverse)
         return y if dense[0] is x else laid_out_like(y, x), *states
 
-    def _reads(self, inputs: list[Any]) -> bool:
+    def ready(self, *inputs: Any) -> list[Any]:
+        """The inputs with the dtypes and strides that the kernels take."""
+        if self._reads(inputs):
+            read = [*inputs[:3], *(None if tensor is None else tensor.float() for tensor in inputs[3:])]
+        elif {tensor.dtype for tensor in inputs if tensor is not None} in ({torch.float32}, {torch.float64}):
+            read = [*inputs]
+        else:
+            read = widen(*inputs)
+        return [with_dense_channels(read[0]), *map(contiguous, read[1:])]
+
+    def _reads(self, inputs: Sequence[Any]) -> bool:
         """Whether the operations take x and weights as bfloat16: without gradients, where there is a kernel."""
         return (
             torch.bfloat16 in self.kernels
@@ -95,15 +100,22 @@ class Recurrence:
         )
 
     def _results(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
-        hidden, wide = weight_hh.shape[-1], torch.promote_types(x.dtype, torch.float32)
-        states = (x.new_empty((*x.shape[:-2], hidden), dtype=wide) for _ in range(self.states))
-        return empty_steps(x, hidden), *states
+        return empty_steps(x, weight_hh.shape[-1]), *self.empty_states(x, weight_hh)
+
+    def empty_states(self, x: Tensor, weight_hh: Tensor) -> list[Tensor]:
+        """Memory for the last states."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return [x.new_empty((*x.shape[:-2], weight_hh.shape[-1]), dtype=wide) for _ in range(self.states)]
+
+    def empty_saved(self, x: Tensor, weight_hh: Tensor) -> Tensor:
+        """Memory for what the backward pass needs beyond input and output."""
+        return x.new_empty((x.shape[-2], *x.shape[:-2], self.saved, weight_hh.shape[-1]))
 
     def _results_and_saved(self, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, *_: Any) -> tuple[Tensor, ...]:
-        saved = x.new_empty((x.shape[-2], *x.shape[:-2], self.saved, weight_hh.shape[-1]))
-        return *self._results(x, weight_ih, weight_hh), saved
+        return *self._results(x, weight_ih, weight_hh), self.empty_saved(x, weight_hh)
 
-    def _run(self, results: Sequence[Tensor], saved: Tensor | None, *inputs: Any) -> None:
+    def run(self, results: Sequence[Tensor], saved: Tensor | None, *inputs: Any) -> None:
+        """Run the forward kernel into memory of any strides with dense channels."""
         *tensors, reverse = inputs
         x, y, absent = with_dense_channels(tensors[0]), results[0], [None] * (2 - self.states)
         others = list(map(contiguous, tensors[1:]))
@@ -116,12 +128,12 @@ class Recurrence:
 
     def _inference(self, *inputs: Any) -> tuple[Tensor, ...]:
         results = self._results(*inputs)
-        self._run(results, None, *inputs)
+        self.run(results, None, *inputs)
         return results
 
     def _forward(self, *inputs: Any) -> tuple[Tensor, ...]:
         *results, saved = outputs = self._results_and_saved(*inputs)
-        self._run(results, saved, *inputs)
+        self.run(results, saved, *inputs)
         return outputs
 
     def _differentiate(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -134,10 +146,20 @@ class Recurrence:
         inputs = others[:-3]
         return [empty_steps(x, x.shape[-1]), *(x.new_empty(tensor.shape) for tensor in inputs if tensor is not None)]
 
-    def _backward(
-        self, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None, *others: Any
-    ) -> list[Tensor]:
-        gradients = self._gradients(grad_y, grad_h, grad_c, *others)
+    def _backward(self, *inputs: Any) -> list[Tensor]:
+        gradients = self._gradients(*inputs)
+        self.run_backward(gradients, *inputs)
+        return gradients
+
+    def run_backward(
+        self,
+        gradients: Sequence[Tensor],
+        grad_y: Tensor | None,
+        grad_h: Tensor | None,
+        grad_c: Tensor | None,
+        *others: Any,
+    ) -> None:
+        """Run the backward kernel into memory of any strides with dense channels."""
         x, *tensors, y, saved, reverse = others
         x, y, saved = with_dense_channels(x), with_dense_channels(y), saved.contiguous()
         inputs = [x, *map(contiguous, tensors)]
@@ -150,6 +172,31 @@ class Recurrence:
             pointers(*inputs, y, None, None, saved),
             pointers(grad_y, *states, *of_inputs),
         )
+
+    def forward_into(
+        self, y: Tensor, x: Tensor, tensors: Sequence[Any], reverse: bool, *, saving: bool
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Write the states of all steps to ``y``; return the last states and what the backward pass needs."""
+        states = self.empty_states(x, tensors[1])
+        saved = self.empty_saved(x, tensors[1]) if saving else None
+        self.run((y, *states), saved, x, *tensors, reverse)
+        return states, saved
+
+    def backward_into(
+        self,
+        grad_x: Tensor,
+        grads: Sequence[Tensor | None],
+        x: Tensor,
+        tensors: Sequence[Any],
+        y: Tensor,
+        saved: Tensor,
+        reverse: bool,
+    ) -> list[Tensor | None]:
+        """Write the gradient of ``x`` from those of ``y`` and of the last states; return those of the other tensors."""
+        gradients = [None if tensor is None else torch.empty_like(tensor) for tensor in tensors]
+        present = [gradient for gradient in gradients if gradient is not None]
+        absent = [None] * (2 - self.states)
+        self.run_backward([grad_x, *present], *grads, *absent, x, *tensors, y, saved, reverse)
         return gradients
 
 

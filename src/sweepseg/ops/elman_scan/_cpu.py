@@ -4,7 +4,7 @@ from torch import Tensor
 
 from .._recurrent import Recurrence
 
-_scans = {nonlinearity: Recurrence(f"elman_scan_{nonlinearity}") for nonlinearity in ("tanh", "relu")}
+SCANS = {nonlinearity: Recurrence(f"elman_scan_{nonlinearity}") for nonlinearity in ("tanh", "relu")}
 
 
 def scan(
@@ -21,6 +21,6 @@ def scan(
     reverse: bool,
 ) -> tuple[Tensor, Tensor]:
     """Same arguments, without gains, and result as the reference."""
-    run = _scans[nonlinearity]
+    run = SCANS[nonlinearity]
     output, final = run(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, None, hidden_mask, reverse=reverse)
     return output, final

@@ -4,8 +4,7 @@ from torch import Tensor
 
 from .._recurrent import Recurrence
 
-_reset_after = Recurrence("gru_scan", saved=4)
-_reset_before = Recurrence("gru_scan_reset_before", saved=3)
+SCANS = {True: Recurrence("gru_scan", saved=4), False: Recurrence("gru_scan_reset_before", saved=3)}  # by reset_after
 
 
 def scan(
@@ -22,6 +21,6 @@ def scan(
     reverse: bool,
 ) -> tuple[Tensor, Tensor]:
     """Same arguments, without gains, and result as the reference."""
-    run = _reset_after if reset_after else _reset_before
+    run = SCANS[reset_after]
     output, final = run(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, None, hidden_mask, reverse=reverse)
     return output, final

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from .._recurrent import Recurrence
 
-_lstm = Recurrence("lstm_scan", states=2, saved=5)
+SCAN = Recurrence("lstm_scan", states=2, saved=5)
 
 
 def scan(
@@ -21,5 +21,5 @@ def scan(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Same arguments, without gains, and result as the reference."""
     h, c = initial if initial is not None else (None, None)
-    output, h, c = _lstm(x, weight_ih, weight_hh, bias_ih, bias_hh, h, c, hidden_mask, reverse=reverse)
+    output, h, c = SCAN(x, weight_ih, weight_hh, bias_ih, bias_hh, h, c, hidden_mask, reverse=reverse)
     return output, (h, c)

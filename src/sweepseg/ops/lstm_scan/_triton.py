@@ -1,8 +1,8 @@
 """The long short-term memory on GPUs."""
 
 from .._triton import RecurrenceLaunches
-from ._cpu import _lstm, scan
+from ._cpu import SCAN, scan
 
 __all__ = ["scan"]
 
-RecurrenceLaunches(_lstm, __package__, gates=4)
+RecurrenceLaunches(SCAN, __package__, gates=4)

@@ -1,8 +1,8 @@
 """The MinGRU recurrence on GPUs."""
 
 from .._triton import ChannelwiseLaunches
-from ._cpu import _min_gru_scan, scan
+from ._cpu import SCAN, scan
 
 __all__ = ["scan"]
 
-ChannelwiseLaunches(_min_gru_scan, __package__)
+ChannelwiseLaunches(SCAN, __package__)

@@ -4,9 +4,9 @@ from torch import Tensor
 
 from .._channelwise import Channelwise
 
-_min_lstm_scan = Channelwise("min_lstm_scan", ("gates",), parts=3)
+SCAN = Channelwise("min_lstm_scan", ("gates",), parts=3)
 
 
 def scan(gates: Tensor, initial: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
     """Same arguments and result as the reference."""
-    return _min_lstm_scan(gates, initial=initial, reverse=reverse)
+    return SCAN(gates, initial=initial, reverse=reverse)

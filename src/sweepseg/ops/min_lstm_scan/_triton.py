@@ -1,8 +1,8 @@
 """The MinLSTM recurrence on GPUs."""
 
 from .._triton import ChannelwiseLaunches
-from ._cpu import _min_lstm_scan, scan
+from ._cpu import SCAN, scan
 
 __all__ = ["scan"]
 
-ChannelwiseLaunches(_min_lstm_scan, __package__)
+ChannelwiseLaunches(SCAN, __package__)
