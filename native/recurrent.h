@@ -46,11 +46,13 @@ struct RecurrentTensors {
     Number<T> *h, *c, *saved;  // saved: (steps, rows, Cell::saved, hidden), what the backward pass needs
 };
 
-// Of the outputs, null for zeros, and of the inputs that are not null, to be written.
+// Of the outputs, null for zeros, and of the inputs that are not null, to be written. BackwardScan alone reads x_so_far, to
+// which it adds that of x, in place: null for zeros.
 template <typename T>
 struct RecurrentGradients {
     const T *y, *h, *c;
     T *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *h0, *c0, *mask;
+    const T* x_so_far;
 };
 
 template <typename T>
@@ -586,10 +588,12 @@ class BackwardScan {
                 multiply<0, vectors()>(sums, grads + row * slots * units, slots * units, 1,
                                        panels_ih + gates * units * column, vectors() * L, gates * units);
                 for (int r = 0; r < rows(); r++) {
-                    T* out = gradients.x + block.grad_x[row + r] + shape.time(s) * shape.grad_x.step + column;
-                    for (int j = 0; j < vectors(); j++)
-                        if (column + j * L < shape.input)
-                            store_some(out + j * L, sums[r][j], shape.input - column - j * L);
+                    const int64_t place = block.grad_x[row + r] + shape.time(s) * shape.grad_x.step + column;
+                    for (int j = 0; j < vectors() && column + j * L < shape.input; j++) {
+                        const int64_t at = place + j * L, count = shape.input - column - j * L;
+                        if (gradients.x_so_far) sums[r][j] += load_some(gradients.x_so_far + at, count);
+                        store_some(gradients.x + at, sums[r][j], count);
+                    }
                 }
             });
         });

@@ -129,12 +129,17 @@ class Channelwise:
         y: Tensor,
         saved: None,
         reverse: bool,
+        *,
+        add: bool,
     ) -> list[Tensor | None]:
-        """Write the gradient of ``x`` from those of ``y`` and of the last state; return that of the initial state."""
+        """Write, or add, the gradient of ``x`` from those of ``y`` and the last state; return the initial state's."""
         grad_y, grad_final = grads
         of_initial = empty_state(y, y.shape[-1])
         grad_y = torch.zeros_like(y) if grad_y is None else grad_y
-        self.run_backward((grad_x, of_initial), x, y, grad_y, *tensors, grad_final, reverse)
+        target = torch.empty_like(grad_x) if add else grad_x
+        self.run_backward((target, of_initial), x, y, grad_y, *tensors, grad_final, reverse)
+        if add:
+            grad_x += target
         return [None if tensors[0] is None else of_initial]
 
 

@@ -158,8 +158,9 @@ class Recurrence:
         grad_h: Tensor | None,
         grad_c: Tensor | None,
         *others: Any,
+        add: bool = False,
     ) -> None:
-        """Run the backward kernel into memory of any strides with dense channels."""
+        """Run the backward kernel into memory of any strides with dense channels, or ``add`` to the gradient of x."""
         x, *tensors, y, saved, reverse = others
         x, y, saved = with_dense_channels(x), with_dense_channels(y), saved.contiguous()
         inputs = [x, *map(contiguous, tensors)]
@@ -170,7 +171,7 @@ class Recurrence:
         self.backward_kernels[y.dtype](
             self._shape(x, tensors[1], y, reverse, *strides(gradients[0]), *strides(y if grad_y is None else grad_y)),
             pointers(*inputs, y, None, None, saved),
-            pointers(grad_y, *states, *of_inputs),
+            pointers(grad_y, *states, *of_inputs, gradients[0] if add else None),
         )
 
     def forward_into(
@@ -191,12 +192,14 @@ class Recurrence:
         y: Tensor,
         saved: Tensor,
         reverse: bool,
+        *,
+        add: bool,
     ) -> list[Tensor | None]:
-        """Write the gradient of ``x`` from those of ``y`` and of the last states; return those of the other tensors."""
+        """Write, or add, the gradient of ``x`` from those of ``y`` and the last states; return those of the others."""
         gradients = [None if tensor is None else torch.empty_like(tensor) for tensor in tensors]
         present = [gradient for gradient in gradients if gradient is not None]
         absent = [None] * (2 - self.states)
-        self.run_backward([grad_x, *present], *grads, *absent, x, *tensors, y, saved, reverse)
+        self.run_backward([grad_x, *present], *grads, *absent, x, *tensors, y, saved, reverse, add=add)
         return gradients
 
 

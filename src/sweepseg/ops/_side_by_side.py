@@ -103,20 +103,16 @@ class _Gradients(torch.autograd.Function):
         (grad_y, *grad_states), (x, y, *others) = tensors[:grads], tensors[grads:]
         inputs, saved = others[: -len(paths)], others[-len(paths) :]
         grad_y = None if grad_y is None else with_dense_channels(grad_y)
-        grad_x = spare = torch.empty_like(x)
+        grad_x = torch.empty_like(x)
         gradients: list[Tensor | None] = []
         for i, (path, of_path, of_states) in enumerate(
             zip(paths, _shared_out(inputs, paths), _shared_out(grad_states, paths), strict=True)
         ):
             again = any(path.inputs == earlier.inputs for earlier in paths[:i])
-            spare = torch.empty_like(x) if again and spare is grad_x else spare
-            target = spare if again else grad_x
             of_outputs = (None if grad_y is None else path.written(grad_y), *of_states)
             gradients += scan.backward_into(
-                path.read(target), of_outputs, path.read(x), of_path, path.written(y), saved[i], path.reverse
+                path.read(grad_x), of_outputs, path.read(x), of_path, path.written(y), saved[i], path.reverse, add=again
             )
-            if again:
-                path.read(grad_x).add_(path.read(spare))
         return grad_x, *gradients
 
     @staticmethod
