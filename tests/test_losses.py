@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score
 
 from sweepseg.errors import UsageError
-from sweepseg.losses import LOSSES, adjusted_cross_entropy, combined, cross_entropy, dice, focal, lovasz, parse_terms
+from sweepseg.losses import (
+    LOSSES,
+    adjusted_cross_entropy,
+    combined,
+    cross_entropy,
+    dice,
+    focal,
+    lovasz,
+    parse_terms,
+    soft_cross_entropy,
+)
 
 TASKS = ["binary", "multiclass", "multilabel"]
 IGNORED = 255
@@ -441,3 +451,23 @@ def test_combined_refuses_nothing_and_smoothing_without_cross_entropy():
         combined({})
     with pytest.raises(UsageError, match="label smoothing acts on cross_entropy"):
         combined({"dice": 1.0}, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_soft_cross_entropy_is_least_at_the_teacher_and_grows_by_their_divergence(task):
+    logits, _, _ = example(task, dtype=torch.float32)
+    teacher = logits.flip(0)
+    if task == "multiclass":
+        told, learned = (torch.distributions.Categorical(logits=x.movedim(1, -1)) for x in (teacher, logits))
+    else:
+        told, learned = (torch.distributions.Bernoulli(logits=x) for x in (teacher, logits))
+    least, found = (soft_cross_entropy(x, teacher, task=task) for x in (teacher, logits))
+    torch.testing.assert_close(least, told.entropy().mean())
+    torch.testing.assert_close(found - least, torch.distributions.kl_divergence(told, learned).mean())
+
+
+def test_soft_cross_entropy_teaches_one_way():
+    logits, teacher = (torch.randn(1, 3, 2, 2, requires_grad=True) for _ in range(2))
+    soft_cross_entropy(logits, teacher).backward()
+    assert logits.grad.abs().sum() > 0
+    assert teacher.grad is None

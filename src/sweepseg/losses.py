@@ -297,6 +297,26 @@ def combined(
     return partial(_weighted_sum, parts, task, ignore_index)
 
 
+def soft_cross_entropy(logits: Tensor, teacher: Tensor, *, task: TaskName = "multiclass") -> Tensor:
+    """Mean cross-entropy of a model against the probabilities of another one, its teacher; every pixel counts.
+
+    Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2, with
+    temperature 1.
+
+    Args:
+        logits: (B, K, H, W), for binary (B, 1, H, W).
+        teacher: The teacher's logits, of the same shape; no gradient goes there.
+        task: multiclass (a softmax over K) or binary and multilabel (a sigmoid each).
+
+    >>> soft_cross_entropy(torch.zeros(1, 2, 1, 1), torch.tensor([9.0, -9.0]).view(1, 2, 1, 1))  # log 2
+    tensor(0.6931)
+    """
+    logits, teacher = logits.float(), teacher.detach().float()
+    if task == "multiclass":
+        return F.cross_entropy(logits, teacher.softmax(1))
+    return F.binary_cross_entropy_with_logits(logits, teacher.sigmoid())
+
+
 def parse_terms(text: str) -> dict[str, float]:
     """Weights by loss name from the form that the command line takes.
 

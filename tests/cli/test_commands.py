@@ -7,6 +7,8 @@ from inference.models import model
 from PIL import Image
 
 from sweepseg.cli import run
+from sweepseg.inference import averaging
+from sweepseg.inference.averaging import Averaged
 from sweepseg.models import MODELS
 from sweepseg.models.folder import save_model
 
@@ -64,6 +66,20 @@ def test_val_measures_as_numpy_does(dataset, saved, tmp_path, capsys):
     assert scores["class_accuracy"][2] is None  # JSON has no NaN
 
 
+def test_val_averages_over_the_views_asked_for(dataset, saved, monkeypatch):
+    asked = []
+
+    class Recorded(Averaged):
+        def __init__(self, model, **views):
+            asked.append(views)
+            super().__init__(model, **views)
+
+    monkeypatch.setattr(averaging, "Averaged", Recorded)
+    for options in ([], ["--flip", "--scales", "[0.5,1]"]):
+        assert run(["val", dataset, "--model", saved, "--split", "test", "--no-boundary", "--json", *options]) == 0
+    assert asked == [{"flip": False, "scales": (1.0,)}, {"flip": True, "scales": (0.5, 1.0)}]
+
+
 def test_val_prints_a_table(dataset, saved, capsys):
     assert run(["val", dataset, "--model", saved, "--split", "test", "--no-boundary"]) == 0
     out = capsys.readouterr().out
@@ -76,6 +92,7 @@ def test_val_prints_a_table(dataset, saved, capsys):
         (["--split", "val"], "has no pictures with masks in val; it has train, test"),
         (["--split", "nonsense"], "no pictures with masks in nonsense"),
         (["--hold-out", "zzz"], "start with 'zzz'"),
+        (["--scales", "[1,0]", "--split", "test"], "scales are (1.0, 0.0); give one or more, each more than 0"),
     ],
 )
 def test_val_refuses_what_cannot_be_measured(dataset, saved, capsys, options, words):

@@ -15,7 +15,7 @@ def other(kind, default):
     if get_origin(kind) is Literal:
         return get_args(kind)[-1]
     if get_origin(kind) is tuple:
-        return [other(part, None) for part in get_args(kind)]
+        return [other(part, None) for part in get_args(kind) if part is not ...]
     if get_args(kind):
         return other(get_args(kind)[0], default)
     return {bool: not default, int: 7, float: 0.25, str: "0001"}[kind]
@@ -85,6 +85,7 @@ def test_settings_that_a_run_saves_start_the_same_run(tmp_path):
         (["train", "nuclei", "--steps", "abc"], "steps is 'abc'; give a whole number or null"),
         (["train", "nuclei", "--epochs", "many"], "epochs is 'many'; give a number"),
         (["train", "nuclei", "--optimizer", "adamx"], "optimizer is 'adamx'; give adamw or adam or sgd"),
+        (["val", "nuclei", "--scales", "x"], "scales is 'x'; give [a number, ...]"),
         (["train", "nuclei", "--crop", "5"], "crop is '5'; give [a whole number, a whole number] or null"),
     ],
     ids=" ".join,

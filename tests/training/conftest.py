@@ -56,6 +56,7 @@ def settings(data, tmp_path) -> Callable[..., Settings]:
             "blur": 0.5,
             "noise": 0.05,
             "oversample_foreground": 0.5,
+            "cutmix": 0.5,
             "learning_rate": 0.05,
             "validate_every": 1,
             "save_every": 1000,

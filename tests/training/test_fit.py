@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from sweepseg.errors import InputError, SweepsegError, UsageError
+from sweepseg.errors import InputError, Interrupted, SweepsegError, UsageError
 from sweepseg.models.folder import load
 from sweepseg.training import fit
 from sweepseg.training.checkpoint import load_state, saved_states
@@ -68,6 +68,7 @@ def test_accumulated_batches_are_one_large_batch(settings, monkeypatch):
     options = {
         "rotate": 0.0,
         "scale": (1.0, 1.0),
+        "cutmix": 0.0,
         "ema": 0.0,
         "steps": 3,
         "optimizer": "sgd",
@@ -261,3 +262,28 @@ def test_killed_worker_ends_the_run_and_keeps_the_checkpoint(settings, tmp_path,
     steps = [load_state(path)["step"] for path in saved_states(tmp_path / "run" / "checkpoints")]
     assert steps[-1] % 2 == 0 and steps[-1] >= 2
     assert all_finite(tmp_path / "run")
+
+
+def test_a_teacher_is_learned_as_well(settings, tmp_path):
+    train(settings("taught", steps=30))
+    teacher = load(tmp_path / "taught")
+
+    def loss(output, **changes):
+        return train(settings(output, steps=1, **changes)).history[0]["loss"]
+
+    taught = {"teacher": str(tmp_path / "taught")}
+    alone, both, only = (loss(f"share{share}", teacher_weight=share, **taught) for share in (0.0, 0.25, 1.0))
+    assert alone == loss("alone")
+    assert both == pytest.approx(0.75 * alone + 0.25 * only, rel=1e-5)
+    assert only != pytest.approx(alone, rel=0.01)
+    assert differences(dict(load(tmp_path / "taught").state_dict()), dict(teacher.state_dict())) == []
+
+
+def test_a_run_with_a_teacher_continues_where_it_stopped(settings, tmp_path):
+    train(settings("taught", steps=3))
+    taught = {"teacher": str(tmp_path / "taught")}
+    train(settings("whole", **taught))
+    with pytest.raises(Interrupted):
+        train(settings("cut", **taught), listen=lambda p: p.step == 3 and os.kill(os.getpid(), signal.SIGTERM))
+    train(settings("cut", resume=True, **taught))
+    assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,7 @@ from PIL import Image
 from sweepseg.data import channel_stats, open_dataset
 from sweepseg.errors import UsageError
 from sweepseg.tasks import class_weights
+from sweepseg.training import prepare as prepare_module
 from sweepseg.training.prepare import prepare
 
 from .harness import write_pictures
@@ -127,3 +131,19 @@ def test_fingerprint_is_that_of_the_names(settings, tmp_path):
     one, two = (write_pictures(tmp_path / name, train=count, val=1) for name, count in (("a", 2), ("b", 3)))
     assert plan(settings(data=str(one))).fingerprint == plan(settings(data=str(one), seed=5)).fingerprint
     assert plan(settings(data=str(one))).fingerprint != plan(settings(data=str(two))).fingerprint
+
+
+@pytest.mark.parametrize(
+    "difference, words",
+    [
+        ({"classes": ("ground", "object")}, "has the classes .*ground.*, .* has .*background"),
+        ({"task": "multilabel"}, "has the task multilabel, .* has binary"),
+        ({"mean": (0.5,), "std": (0.5,)}, "takes 1 channels, the pictures of .* have 3"),
+    ],
+)
+def test_a_teacher_for_something_else_is_refused(settings, monkeypatch, difference, words):
+    made = plan(settings())
+    other = SimpleNamespace(config=replace(made.config, **difference))
+    monkeypatch.setattr(prepare_module, "load", lambda folder: other)
+    with pytest.raises(UsageError, match=words):
+        plan(settings(teacher="other"))

@@ -29,6 +29,8 @@ from sweepseg.training.settings import Settings
         ("blur", -0.1, "0 to 1"),
         ("colour", 1.1, "0 to 1"),
         ("oversample_foreground", 33.0, "0 to 1"),
+        ("cutmix", -0.5, "0 to 1"),
+        ("teacher_weight", 2.0, "0 to 1"),
         ("warmup", 2.0, "0 to 1"),
         ("label_smoothing", 1.0, "less than 1"),
         ("epochs", 0.0, "more than 0"),

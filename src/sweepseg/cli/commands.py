@@ -45,6 +45,8 @@ def val(
     split: str = "val",
     hold_out: str | None = None,
     boundary: bool = True,
+    flip: bool = False,
+    scales: tuple[float, ...] = (1.0,),
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -56,11 +58,14 @@ def val(
         split: train, val or test.
         hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.
         boundary: Measure the boundary F1 too.
+        flip: Average over the picture and its mirror image.
+        scales: Average over these sizes of the picture, such as [0.75, 1, 1.25].
         json: Print the scores as JSON.
         quiet: No progress bar.
     """
     from ..data import open_by_name
     from ..errors import UsageError
+    from ..inference.averaging import Averaged
     from ..metrics import table
     from ..models.folder import bundled_model, load
     from ..tasks import TASKS
@@ -78,7 +83,13 @@ def val(
     task = TASKS[config.task](len(config.classes))
     progress = tracker("measuring", quiet=quiet)
     scores = evaluate(
-        segmenter, dataset, split, task, in_channels=len(config.mean), boundary=boundary, progress=progress
+        Averaged(segmenter, flip=flip, scales=scales),
+        dataset,
+        split,
+        task,
+        in_channels=len(config.mean),
+        boundary=boundary,
+        progress=progress,
     )
     if json:
         print_json({name: score.tolist() for name, score in scores.items()} | {"classes": config.classes})

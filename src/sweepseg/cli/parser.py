@@ -98,7 +98,7 @@ def _meant(word: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", ...: "..."}
 
 
 def _wanted(kind: Any) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..data import Sample
 from ..errors import Interrupted, SweepsegError, UsageError
 from ..io.files import atomic_write, remove_stale_temporaries
+from ..losses import soft_cross_entropy
 from ..models.folder import build, save_model
 from ..models.segmenter import Segmenter
 from ..tasks.evaluation import evaluate
@@ -108,8 +109,7 @@ def train(
         raise UsageError(f"{output} holds an earlier run; continue it with --resume or name another --output")
     fabric = _fabric(settings)
     plan = prepare(settings, say, progress)
-    weights = None if plan.class_weights is None else plan.class_weights.to(fabric.device)
-    criterion = plan.task.loss(plan.terms, weights, settings.label_smoothing)
+    criterion = _criterion(plan, settings, fabric)
 
     seed_torch(settings.seed, WEIGHTS)
     model = build(plan.config)
@@ -129,7 +129,7 @@ def train(
         start=run.step * parts,
         stop=plan.steps * parts,
     )
-    loader = Loader(plan.pictures, batches, settings.workers)
+    loader = Loader(plan.pictures, batches, settings.workers, settings.cutmix)
     with (
         catching_signals() as interruption,
         Records(output, step=run.step, tensorboard=settings.tensorboard) as records,
@@ -164,6 +164,23 @@ def _fabric(settings: Settings) -> Fabric:
     return Fabric(accelerator=settings.device, devices=1, precision=PRECISIONS[settings.precision])
 
 
+def _criterion(plan: Plan, settings: Settings, fabric: Fabric) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss as a function of image, logits and target."""
+    weights = None if plan.class_weights is None else plan.class_weights.to(fabric.device)
+    of_labels = plan.task.loss(plan.terms, weights, settings.label_smoothing)
+    if plan.teacher is None:
+        return lambda image, logits, target: of_labels(logits, target)
+    teacher, share = plan.teacher.to(fabric.device), settings.teacher_weight
+
+    def criterion(image: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad(), fabric.autocast():
+            taught = teacher(image)
+        soft = soft_cross_entropy(logits, taught, task=plan.config.task)
+        return (1 - share) * of_labels(logits, target) + share * soft
+
+    return criterion
+
+
 def _step(
     run: Run,
     settings: Settings,
@@ -171,7 +188,7 @@ def _step(
     loader: Loader,
     fabric: Fabric,
     forward: nn.Module,
-    criterion: Callable[[Tensor, Tensor], Tensor],
+    criterion: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> float:
     """Do one optimizer step and return its loss."""
     rate = learning_rate(
@@ -185,7 +202,8 @@ def _step(
     for part in range(first, first + settings.accumulate):
         image, target = next(loader)
         seed_torch(settings.seed, STEP, part)
-        value = criterion(forward(fabric.to_device(image)), fabric.to_device(target))
+        image, target = fabric.to_device(image), fabric.to_device(target)
+        value = criterion(image, forward(image), target)
         value = (value + penalty(run.model, l1=settings.l1, l2=settings.l2)) / settings.accumulate
         fabric.backward(value)
         loss += value.item()

@@ -13,7 +13,8 @@ from ..data.dataset import SegmentationSet
 from ..data.pairs import read_pair
 from ..errors import InputError, SweepsegError, printable
 from .augment import Augmentation
-from .randomness import AUGMENTATION, Batches, generator
+from .cutmix import cutmix
+from .randomness import AUGMENTATION, MIXING, Batches, generator
 
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
 PREFETCH = 2  # batches that each worker reads ahead
@@ -54,10 +55,12 @@ class Loader:
         pictures: What the batches are made of.
         batches: Which pictures each batch holds.
         workers: Number of processes; 0 reads in this one.
+        mixing: Probability that a view gets a rectangle from the next one of its batch.
     """
 
-    def __init__(self, pictures: Pictures, batches: Batches, workers: int):
+    def __init__(self, pictures: Pictures, batches: Batches, workers: int, mixing: float = 0.0):
         self.pictures, self.batches, self.position = pictures, batches, batches.start
+        self.mixing = mixing
         self.ahead = max(1, workers * PREFETCH)  # batches that are being read at a time
         self._batches = iter(
             DataLoader(
@@ -84,6 +87,9 @@ class Loader:
             raise
         if isinstance(batch, InputError):
             raise InputError(batch.path, batch.reason)  # the same object would be a cycle that keeps the workers alive
+        if self.mixing:
+            images, targets = batch
+            batch = cutmix(images, targets, generator(self.pictures.seed, MIXING, self.position), self.mixing)
         self.position += 1
         return batch
 

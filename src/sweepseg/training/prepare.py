@@ -13,7 +13,8 @@ from ..data.pairs import read_pair
 from ..errors import UsageError, printable
 from ..losses import parse_terms
 from ..models import MODELS
-from ..models.segmenter import ModelConfig
+from ..models.folder import load
+from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS, Task, class_weights
 from .augment import Augmentation
 from .pictures import Pictures, default_crop
@@ -29,6 +30,7 @@ class Plan:
         task: The task of the data set.
         config: The model to train.
         terms: Weight of each loss.
+        teacher: The model whose probabilities are learned as well, or None.
         class_weights: Weights of the classes in the loss, or None.
         steps: Optimizer steps of the whole run.
         steps_per_epoch: Optimizer steps of one pass over the pictures, a fraction where the last batch runs over.
@@ -40,6 +42,7 @@ class Plan:
     task: Task
     config: ModelConfig
     terms: dict[str, float]
+    teacher: Segmenter | None
     class_weights: Tensor | None
     steps: int
     steps_per_epoch: float
@@ -90,6 +93,7 @@ def prepare(
         task=task,
         config=config,
         terms=terms,
+        teacher=_teacher(settings, config),
         class_weights=weights,
         steps=settings.steps or math.ceil(settings.epochs * per_epoch),
         steps_per_epoch=per_epoch,
@@ -107,6 +111,22 @@ def _open(settings: Settings) -> SegmentationSet:
     if settings.early_stop and not dataset.splits.get("val"):
         raise UsageError(f"early_stop is {settings.early_stop} but {settings.data} has no val pictures; hold some out")
     return dataset
+
+
+def _teacher(settings: Settings, config: ModelConfig) -> Segmenter | None:
+    if settings.teacher is None:
+        return None
+    teacher = load(settings.teacher)
+    for what in ("task", "classes"):
+        theirs, ours = getattr(teacher.config, what), getattr(config, what)
+        if theirs != ours:
+            raise UsageError(f"the teacher {settings.teacher} has the {what} {theirs}, {settings.data} has {ours}")
+    if len(teacher.config.mean) != len(config.mean):
+        raise UsageError(
+            f"the teacher {settings.teacher} takes {len(teacher.config.mean)} channels, "
+            f"the pictures of {settings.data} have {len(config.mean)}"
+        )
+    return teacher
 
 
 def _in_channels(report: Report) -> int:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-ORDER, AUGMENTATION, STEP, WEIGHTS = range(4)  # keeps the uses of one seed apart
+ORDER, AUGMENTATION, STEP, WEIGHTS, MIXING = range(5)  # keeps the uses of one seed apart
 
 
 def generator(seed: int, use: int, *counters: int) -> np.random.Generator:

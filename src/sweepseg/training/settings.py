@@ -31,6 +31,8 @@ class Settings:
         warmup: Share of the steps in which a cosine schedule warms up.
         loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal
             and lovasz.
+        teacher: Folder of a trained model of the same classes whose probabilities are learned as well.
+        teacher_weight: Share of the loss, 0 to 1, that is the cross-entropy against the teacher's probabilities.
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
         label_smoothing: Share of each target spread over all classes, for cross_entropy.
         clip: Largest norm of the gradient; 0 for none.
@@ -45,6 +47,7 @@ class Settings:
         noise: Largest standard deviation of random Gaussian noise, in units of the image range.
         oversample_foreground: Share of the crops, 0 to 1, that are sure to hold a pixel of a class drawn from those in
             the picture other than its most frequent one; for thin and rare structures.
+        cutmix: Probability, for each crop, of a rectangle with pixels and labels of another crop of its batch.
         validate_every: Epochs between validations; the last step is always validated.
         early_stop: Validations without a better mIoU after which to stop and keep the best; 0 for never.
         save_every: Steps between checkpoints, beside the one at each validation.
@@ -73,6 +76,8 @@ class Settings:
     schedule: Literal["cosine", "one_cycle"] = "cosine"
     warmup: float = 0.05
     loss: str = "cross_entropy"
+    teacher: str | None = None
+    teacher_weight: float = 0.5
     class_weights: Literal["none", "median_frequency", "inverse_sqrt"] = "none"
     label_smoothing: float = 0.0
     clip: float = 1.0
@@ -86,6 +91,7 @@ class Settings:
     blur: float = 0.0
     noise: float = 0.0
     oversample_foreground: float = 0.0
+    cutmix: float = 0.0
     validate_every: int = 5
     early_stop: int = 0
     save_every: int = 500
@@ -98,7 +104,16 @@ class Settings:
     def __post_init__(self) -> None:
         at_least_one = ("batch_size", "accumulate", "validate_every", "save_every")
         not_negative = ("l1", "l2", "weight_decay", "clip", "rotate", "noise", "early_stop", "workers", "seed")
-        shares = ("ema", "blur", "colour", "label_smoothing", "oversample_foreground", "warmup")
+        shares = (
+            "ema",
+            "blur",
+            "colour",
+            "label_smoothing",
+            "oversample_foreground",
+            "cutmix",
+            "teacher_weight",
+            "warmup",
+        )
         for name in at_least_one:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in not_negative:
