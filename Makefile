@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 STEPS ?= 400
 
-.PHONY: demo test slow lint
+.PHONY: demo test slow lint wheels
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python examples/demo.py --output runs/demo --steps $(STEPS)
@@ -18,6 +18,9 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+wheels:
+	$(PYTHON) tools/build_wheels.py --output dist
 
 $(VENV)/ready: pyproject.toml constraints.txt hatch_build.py $(wildcard native/*)
 	$(PYTHON) -m venv $(VENV)

@@ -25,7 +25,7 @@ class Kernels(BuildHookInterface):
         build, target = root / "build" / "native", root / "src" / "sweepseg" / "ops" / "kernels"
         subprocess.run(["cmake", "--fresh", "-G", "Ninja", "-S", root / "native", "-B", build], check=True)
         subprocess.run(["cmake", "--build", build], check=True)
-        subprocess.run(["cmake", "--install", build, "--strip", "--prefix", target], check=True)
+        subprocess.run(["cmake", "--install", build, "--prefix", target], check=True)
         build_data["artifacts"].append("src/sweepseg/ops/kernels/*.so")
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")

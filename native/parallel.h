@@ -3,8 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <thread>
+
+#include "buffer.h"
 
 // A function that Python calls: plain C types only.
 #define SWEEPSEG_API extern "C" __attribute__((visibility("default")))
@@ -55,11 +56,11 @@ class Progress {
 // bands in their order, so that none waits for a band that nobody has begun, and one thread alone never waits.
 template <typename Work>
 void pipeline(int64_t bands, int64_t grain, const Work& work) {
-    const std::unique_ptr<Progress::Told[]> told(new Progress::Told[bands]);
+    const Buffer<Progress::Told> told(bands);
     std::atomic<int64_t> next{0};
     parallel_for(bands, grain, [&](int64_t) {
         const int64_t band = next.fetch_add(1, std::memory_order_relaxed);
-        work(band, Progress(told.get(), band));
+        work(band, Progress(told, band));
     });
 }
 

@@ -8,10 +8,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
 #include "bfloat16.h"
+#include "buffer.h"
 #include "parallel.h"
 #include "vector.h"
 
@@ -53,19 +52,6 @@ struct RecurrentGradients {
     const T *y, *h, *c;
     T *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *h0, *c0, *mask;
     const T* x_so_far;
-};
-
-template <typename T>
-struct Buffer {
-    explicit Buffer(int64_t size) : data(static_cast<T*>(std::aligned_alloc(64, (size * sizeof(T) + 63) / 64 * 64))) {
-        std::fill_n(data.get(), size, T{});
-    }
-    operator T*() const { return data.get(); }
-
-    struct Free {
-        void operator()(T* p) const { std::free(p); }
-    };
-    std::unique_ptr<T, Free> data;
 };
 
 template <int Count>
