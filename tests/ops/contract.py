@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from sweepseg.ops._dispatch import Backend
+from sweepseg.ops._triton import INTERPRETED
 
 Arguments = dict[str, Any]
 
@@ -339,8 +340,9 @@ def subjects(cases: list[Case], backends: Mapping[str, Backend]) -> Iterator[Sub
 
 
 def on_cpu(backends: Mapping[str, Backend]) -> list[str]:
-    """Names of the backends that run on the CPU of this machine."""
-    return [name for name, backend in backends.items() if backend.refusal(torch.device("cpu")) is None]
+    """Names of the backends that run on the CPU of this machine, each implementation once."""
+    able = [name for name, backend in backends.items() if backend.refusal(torch.device("cpu")) is None]
+    return [name for name in able if not (INTERPRETED and "triton" in able and name == "cpu")]
 
 
 def promises(cases: list[Case], backends: Mapping[str, Backend]) -> list[Any]:

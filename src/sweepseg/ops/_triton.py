@@ -264,18 +264,18 @@ class RecurrenceLaunches:
             like=y,
             reverse=reverse,
         )
-        before = _before_each_step(y, h0, reverse)
+        before = before_each_step(y, h0, reverse)
         seen = before if mask is None else before * mask.unsqueeze(-2)
         flat_products, flat_state_products, flat_seen = (
-            _flat(each, like=x) for each in (of_products, of_state_products, seen)
+            flat(each, like=x) for each in (of_products, of_state_products, seen)
         )
         with no_autocast(x.device):
-            of_x = _unflat(flat_products @ weight_ih, like=x)
-            of_weight_ih = flat_products.T @ _flat(x, like=x)
+            of_x = unflat(flat_products @ weight_ih, like=x)
+            of_weight_ih = flat_products.T @ flat(x, like=x)
             of_weight_hh = flat_state_products.T @ flat_seen
             if self.resets == "before":  # the candidate saw the state that was reset
                 candidate, r = slice(2 * y.shape[-1], None), saved[..., 0, :].movedim(0, -2)
-                of_weight_hh[candidate] = flat_products[:, candidate].T @ _flat(r * seen, like=x)
+                of_weight_hh[candidate] = flat_products[:, candidate].T @ flat(r * seen, like=x)
         of_biases = flat_products.sum(0), flat_state_products.sum(0)
         gradients = (of_x, of_weight_ih, of_weight_hh, *of_biases, of_h0, of_c0, of_mask)
         return [
@@ -286,12 +286,16 @@ class RecurrenceLaunches:
 
     def _padded(self, weight: Tensor) -> Tensor:
         """(gates * H, H) -> (gates, units, units)."""
-        missing = _units(weight.shape[-1]) - weight.shape[-1]
+        missing = units_of(weight.shape[-1]) - weight.shape[-1]
         return F.pad(weight.unflatten(0, (self.gates, -1)), (0, missing, 0, missing)).contiguous()
+
+    def _resident(self, units: int, like: Tensor) -> bool:
+        """Whether the weights stay on the chip."""
+        return self.gates * units * units * like.itemsize <= RESIDENT
 
     def _launch(self, kernel: Any, *arguments: Any, like: Tensor, reverse: bool) -> None:
         *batch, steps, size = like.shape
-        total, units = math.prod(batch), _units(size)
+        total, units = math.prod(batch), units_of(size)
         if total == 0:
             return
         with torch.cuda.device_of(like):
@@ -304,31 +308,31 @@ class RecurrenceLaunches:
                 reverse,
                 self.rows,
                 units,
-                self.gates * units * units * like.itemsize <= RESIDENT,
+                self._resident(units, like),
                 num_warps=8,
                 num_stages=1,  # no room for the weights of steps to come
             )
 
 
-def _units(size: int) -> int:
+def units_of(size: int) -> int:
     """Number of units that a program works on for a hidden_size: a power of 2, as Triton wants it."""
     return max(16, power_of_2(size))
 
 
-def _before_each_step(y: Tensor, h0: Tensor | None, reverse: bool) -> Tensor:
+def before_each_step(y: Tensor, h0: Tensor | None, reverse: bool) -> Tensor:
     """h[t-1] (*batch, T, H) of the states h[t] and the initial one."""
     first = torch.zeros_like(y[..., :1, :]) if h0 is None else h0.unsqueeze(-2)
     return torch.cat((y[..., 1:, :], first) if reverse else (first, y[..., :-1, :]), dim=-2)
 
 
-def _flat(sequence: Tensor, like: Tensor) -> Tensor:
+def flat(sequence: Tensor, like: Tensor) -> Tensor:
     """(*batch, T, C) -> (all steps, C), in the memory order of the sequence ``like``."""
     order = [dim for dim in memory_order(like) if dim != like.ndim - 1]
     return sequence.permute(*order, -1).reshape(-1, sequence.shape[-1])
 
 
-def _unflat(rows: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_flat`."""
+def unflat(rows: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `flat`."""
     order = [dim for dim in memory_order(like) if dim != like.ndim - 1]
     dense = rows.view(*(like.shape[dim] for dim in order), rows.shape[-1])
     return dense.permute(*(order.index(dim) for dim in range(like.ndim - 1)), -1)

@@ -4,9 +4,15 @@ from torch import Tensor
 
 from .._dispatch import Backend, choose
 from .._sequences import check_sequence, check_shape
-from . import _chunked, _reference
+from .._triton import backend as triton_backend
+from ..mlstm_scan._matrix_memory import KEYS, WIDE
+from . import _chunked, _reference, _triton
 
-BACKENDS = {"chunked": Backend(_chunked.scan), "reference": Backend(_reference.scan)}
+BACKENDS = {
+    "triton": triton_backend(_triton.scan, lacks=(WIDE,)),
+    "chunked": Backend(_chunked.scan),
+    "reference": Backend(_reference.scan),
+}
 
 
 def gla_scan(
@@ -56,4 +62,5 @@ def gla_scan(
     for name, sequence in (("q", q), ("k", k), ("log_decay", log_decay)):
         check_shape("gla_scan", name, sequence, (*v.shape[:-1], keys))
     check_shape("gla_scan", "initial", initial, (*v.shape[:-2], heads, keys // heads, values // heads))
-    return choose(BACKENDS, backend, v.device)(q, k, v, log_decay, initial, heads, reverse)
+    options = [WIDE] if keys // heads > KEYS else []
+    return choose(BACKENDS, backend, v.device, options)(q, k, v, log_decay, initial, heads, reverse)

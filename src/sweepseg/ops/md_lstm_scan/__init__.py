@@ -5,9 +5,11 @@ from torch import Tensor
 from .. import _native
 from .._dispatch import Backend, choose
 from .._sequences import check_shape
-from . import _cpu, _reference
+from .._triton import backend as triton_backend
+from . import _cpu, _reference, _triton
 
 BACKENDS = {
+    "triton": triton_backend(_triton.scan, lacks=(_triton.WIDE,)),
     "cpu": Backend(_cpu.scan, devices=("cpu",), problem=_native.problem_with("sweepseg_md_lstm_scan_leftwards_float")),
     "reference": Backend(_reference.scan),
 }
@@ -69,5 +71,5 @@ def md_lstm_scan(
     check_shape("md_lstm_scan", "bias", bias, (5 * hidden,))
     for name, state in zip(("initial h", "initial c"), initial or (), strict=False):
         check_shape("md_lstm_scan", name, state, (*shape[:-3], hidden, shape[-1]))
-    scan = choose(BACKENDS, backend, x.device)
+    scan = choose(BACKENDS, backend, x.device, [_triton.WIDE] if hidden > _triton.HIDDEN else [])
     return scan(x, weight_ih, weight_above, weight_left, bias, initial, reverse, leftwards)

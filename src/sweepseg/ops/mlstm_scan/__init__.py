@@ -6,9 +6,10 @@ from .._dispatch import Backend, choose
 from .._sequences import check_sequence, check_shape
 from .._triton import backend as triton_backend
 from . import _chunked, _reference, _triton
+from ._matrix_memory import KEYS, WIDE
 
 BACKENDS = {
-    "triton": triton_backend(_triton.scan, lacks=(_triton.WIDE,)),
+    "triton": triton_backend(_triton.scan, lacks=(WIDE,)),
     "chunked": Backend(_chunked.scan),
     "reference": Backend(_reference.scan),
 }
@@ -70,5 +71,5 @@ def mlstm_scan(
     sizes = {"C": (keys // heads, values // heads), "n": (keys // heads,), "m": ()}
     for (name, size), state in zip(sizes.items(), initial or (), strict=False):
         check_shape("mlstm_scan", f"initial {name}", state, (*memory, *size))
-    options = [_triton.WIDE] if keys // heads > _triton.KEYS else []
+    options = [WIDE] if keys // heads > KEYS else []
     return choose(BACKENDS, backend, v.device, options)(q, k, v, input_gate, forget_gate, initial, reverse)

@@ -20,35 +20,63 @@ def own_place(heads, values, lanes: tl.constexpr):
 
 
 @triton.jit
+def rows_at(sequence, strides, outer, inner, t):
+    """Pointers to the steps t of a sequence."""
+    return sequence + outer * strides[0] + inner * strides[1] + t * strides[2]
+
+
+@triton.jit
+def load_rows(pointers, inside, channel, channels):
+    """The rows (steps, channels) at pointers to steps, zeros outside."""
+    return tl.load(pointers[:, None] + channel[None, :], inside[:, None] & (channel < channels)[None, :], other=0)
+
+
+@triton.jit
+def store_rows(pointers, inside, channel, channels, rows):
+    """Write what `load_rows` reads."""
+    tl.store(pointers[:, None] + channel[None, :], rows, inside[:, None] & (channel < channels)[None, :])
+
+
+@triton.jit
 def load_chunk(sequences, strides, outer, inner, head, t, inside, key, value, keys, values):
     """q, k, v, log i and log f of the steps t of a head. Those that are not inside of the sequence change no state."""
-    lines = ()
+    rows = ()
     for j in tl.static_range(5):
-        lines += (sequences[j] + outer * strides[j][0] + inner * strides[j][1] + t * strides[j][2],)
-    of_key, of_value = head * keys + key[None, :], head * values + value[None, :]
-    has_key, has_value = inside[:, None] & (key < keys)[None, :], inside[:, None] & (value < values)[None, :]
+        rows += (rows_at(sequences[j], strides[j], outer, inner, t),)
     return (
-        tl.load(lines[0][:, None] + of_key, has_key, other=0),
-        tl.load(lines[1][:, None] + of_key, has_key, other=0),
-        tl.load(lines[2][:, None] + of_value, has_value, other=0),
-        tl.load(lines[3] + head, inside, other=float("-inf")),
-        tl.load(lines[4] + head, inside, other=0),
+        load_rows(rows[0] + head * keys, inside, key, keys),
+        load_rows(rows[1] + head * keys, inside, key, keys),
+        load_rows(rows[2] + head * values, inside, value, values),
+        tl.load(rows[3] + head, inside, other=float("-inf")),
+        tl.load(rows[4] + head, inside, other=0),
     )
+
+
+@triton.jit
+def load_memory(pointer, place, key, value, keys, values):
+    """The memory (keys, values) at a place in a tensor of memories, zeros outside."""
+    cells = pointer + (place * keys + key[:, None]) * values + value[None, :]
+    return tl.load(cells, (key < keys)[:, None] & (value < values)[None, :], other=0)
+
+
+@triton.jit
+def store_memory(pointer, place, key, value, keys, values, memory):
+    """Write what `load_memory` reads."""
+    cells = pointer + (place * keys + key[:, None]) * values + value[None, :]
+    tl.store(cells, memory, (key < keys)[:, None] & (value < values)[None, :])
 
 
 @triton.jit
 def load_state(pointers, place, key, value, keys, values):
     """The state (C, n, m) at a place in tensors of states."""
-    C_place = pointers[0] + (place * keys + key[:, None]) * values + value[None, :]
-    C = tl.load(C_place, (key < keys)[:, None] & (value < values)[None, :], other=0)
+    C = load_memory(pointers[0], place, key, value, keys, values)
     return C, tl.load(pointers[1] + place * keys + key, key < keys, other=0), tl.load(pointers[2] + place)
 
 
 @triton.jit
 def store_state(pointers, place, key, value, keys, values, C, n, m):
     """Write a state; all blocks of values write the same n and m."""
-    C_place = pointers[0] + (place * keys + key[:, None]) * values + value[None, :]
-    tl.store(C_place, C, (key < keys)[:, None] & (value < values)[None, :])
+    store_memory(pointers[0], place, key, value, keys, values, C)
     tl.store(pointers[1] + place * keys + key, n, key < keys)
     tl.store(pointers[2] + place, m)
 
@@ -97,7 +125,6 @@ def scan(
     _, row, head, number, value = own_place(heads, values, value_lanes)
     key, step = tl.arange(0, key_lanes), tl.arange(0, length)
     outer, inner = row // width, row % width
-    h += outer * h_strides[0] + inner * h_strides[1] + head * values + value[None, :]
     C, n, m = load_state(initial, number, key, value, keys, values)
     chunks = tl.cdiv(steps, length)
     for chunk in range(0, chunks):
@@ -111,8 +138,8 @@ def scan(
         size = tl.sum(scores, 1) + before * tl.sum(q * n[None, :], 1)
         numerator = product(scores, v) + before[:, None] * product(q, C)
         divisor = tl.where(inside, tl.maximum(tl.abs(size), tl.exp(-top)), 1.0)
-        has_value = inside[:, None] & (value < values)[None, :]
-        tl.store(h + t[:, None] * h_strides[2], numerator / divisor[:, None], has_value)
+        h_t = rows_at(h, h_strides, outer, inner, t) + head * values
+        store_rows(h_t, inside, value, values, numerator / divisor[:, None])
         left, k_given = tl.exp(log_left - m), k * tl.exp(log_given - m)[:, None]
         C = left * C + product(tl.trans(k_given), v)
         n = left * n + tl.sum(k_given, 0)
@@ -124,17 +151,11 @@ def scan_backward(
     sequences,
     strides,
     kept,
-    h,
-    h_strides,
     grad_h,
     grad_h_strides,
     grad_final,
-    to_q,
-    to_k,
-    to_v,
+    to_sequences,
     to_v_strides,
-    to_i,
-    to_f,
     to_initial,
     total,
     width,
@@ -154,11 +175,7 @@ def scan_backward(
     """
     block, row, head, number, value = own_place(heads, values, value_lanes)
     key, step = tl.arange(0, key_lanes), tl.arange(0, length)
-    outer, inner = row // width, row % width
-    h += outer * h_strides[0] + inner * h_strides[1] + head * values + value[None, :]
-    grad_h += outer * grad_h_strides[0] + inner * grad_h_strides[1] + head * values + value[None, :]
-    to_v += outer * to_v_strides[0] + inner * to_v_strides[1] + head * values + value[None, :]
-    part = (block * total + row) * steps
+    outer, inner, part = row // width, row % width, (block * total + row) * steps
     of_C, of_n, of_m = load_state(grad_final, number, key, value, keys, values)
     if block > 0:  # n and m count once
         of_n, of_m = of_n * 0, of_m * 0
@@ -170,20 +187,21 @@ def scan_backward(
         s = chunk * length + step
         t, inside = (steps - 1 - s if reverse else s).to(tl.int64), s < steps
         q, k, v, log_i, log_f = load_chunk(sequences, strides, outer, inner, head, t, inside, key, value, keys, values)
-        has_key, has_value = inside[:, None] & (key < keys)[None, :], inside[:, None] & (value < values)[None, :]
-        h_t = tl.load(h + t[:, None] * h_strides[2], has_value, other=0)
-        of_h = tl.load(grad_h + t[:, None] * grad_h_strides[2], has_value, other=0)
+        grad_h_t = rows_at(grad_h, grad_h_strides, outer, inner, t) + head * values
+        of_h = load_rows(grad_h_t, inside, value, values)
         within, before, top, log_given, log_left, m_end = weights(log_i, log_f, m, step)
         given, left, least = tl.exp(log_given - m_end), tl.exp(log_left - m_end), tl.exp(-top)
 
         scores = product(q, tl.trans(k)) * within
         size = tl.sum(scores, 1) + before * tl.sum(q * n[None, :], 1)
-        of_numerator = of_h / tl.where(inside, tl.maximum(tl.abs(size), least), 1.0)[:, None]
-        of_divisor = -tl.sum(of_numerator * h_t, 1)
+        divisor = tl.where(inside, tl.maximum(tl.abs(size), least), 1.0)
+        of_numerator = of_h / divisor[:, None]
+        of_scores, from_C = product(of_numerator, tl.trans(v)), product(of_numerator, tl.trans(C))
+        of_divisor = -(tl.sum(of_scores * scores, 1) + before * tl.sum(q * from_C, 1)) / divisor
         of_size = tl.where(tl.abs(size) > least, tl.where(size > 0, of_divisor, -of_divisor), 0.0)
-        of_scores = product(of_numerator, tl.trans(v)) + of_size[:, None]
+        of_scores += of_size[:, None]
         of_qk, of_log_inner = of_scores * within, of_scores * scores
-        of_q = before[:, None] * (product(of_numerator, tl.trans(C)) + of_size[:, None] * n[None, :])
+        of_q = before[:, None] * (from_C + of_size[:, None] * n[None, :])
         of_k = given[:, None] * (product(v, tl.trans(of_C)) + of_n[None, :])
         of_v = given[:, None] * product(k, of_C) + product(tl.trans(scores), of_numerator)
         of_log_before, of_log_given = tl.sum(q * of_q, 1), tl.sum(k * of_k, 1)
@@ -206,13 +224,13 @@ def scan_backward(
         of_n = left * of_n + tl.sum(q * (before * of_size)[:, None], 0)
 
         place = (part + t) * heads + head
-        tl.store(to_q + place[:, None] * keys + key[None, :], of_q, has_key)
-        tl.store(to_k + place[:, None] * keys + key[None, :], of_k, has_key)
-        tl.store(to_v + t[:, None] * to_v_strides[2], of_v, has_value)
-        tl.store(to_i + place, of_log_i, inside)
-        tl.store(to_f + place, of_log_f, inside)
-    C_place = to_initial[0] + (number * keys + key[:, None]) * values + value[None, :]
-    tl.store(C_place, of_C, (key < keys)[:, None] & (value < values)[None, :])
+        store_rows(to_sequences[0] + place * keys, inside, key, keys, of_q)
+        store_rows(to_sequences[1] + place * keys, inside, key, keys, of_k)
+        to_v = rows_at(to_sequences[2], to_v_strides, outer, inner, t) + head * values
+        store_rows(to_v, inside, value, values, of_v)
+        tl.store(to_sequences[3] + place, of_log_i, inside)
+        tl.store(to_sequences[4] + place, of_log_f, inside)
+    store_memory(to_initial[0], number, key, value, keys, values, of_C)
     number += block * total * heads
     tl.store(to_initial[1] + number * keys + key, of_n, key < keys)
     tl.store(to_initial[2] + number, of_first_m)

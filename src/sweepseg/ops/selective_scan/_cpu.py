@@ -1,5 +1,6 @@
 """The compiled selective state space model, native/selective_scan.cpp, as a torch operation."""
 
+from collections.abc import Callable
 from ctypes import c_int64, c_void_p
 from typing import Any
 
@@ -49,36 +50,6 @@ def _results_and_kept(x: Tensor, delta: Tensor, A: Tensor, *_: Any) -> tuple[Ten
     return *_results(x, delta, A), empty_state(x, segments, *A.shape[::-1])
 
 
-def _run(
-    y: Tensor,
-    final: Tensor,
-    kept: Tensor | None,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    initial: Tensor | None,
-    reverse: bool,
-) -> None:
-    x, delta, B, C = (with_dense_channels(each) for each in (x, delta, B, C))
-    A, D, initial = A.contiguous(), contiguous(D), contiguous(initial)
-    _kernels[x.dtype](shape(x, reverse), A.shape[1], sequences(x, delta, B, C, y), pointers(A, D, initial, final, kept))
-
-
-def _run_inference(*inputs: Any) -> tuple[Tensor, Tensor]:
-    y, final = results = _results(*inputs)
-    _run(y, final, None, *inputs)
-    return results
-
-
-def _forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    results = _results_and_kept(*inputs)
-    _run(*results, *inputs)
-    return results
-
-
 def _gradients(
     grad_y: Tensor, grad_final: Any, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
@@ -87,19 +58,44 @@ def _gradients(
     return of_x, of_delta, A.new_empty(A.shape), of_B, of_C, of_D, of_initial
 
 
-def _backward(
-    grad_y: Tensor,
-    grad_final: Tensor | None,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    kept: Tensor,
-    reverse: bool,
-) -> tuple[Tensor, ...]:
-    results = of_x, of_delta, of_A, of_B, of_C, of_D, of_initial = _gradients(grad_y, grad_final, x, delta, A, B, C)
+def functions(
+    run: Callable[..., None], run_backward: Callable[..., None]
+) -> dict[str, Callable[..., tuple[Tensor, ...]]]:
+    """What the operations of these names run.
+
+    Args:
+        run: ((y, final, kept or None), *arguments of the operation) -> None; writes the results.
+        run_backward: (gradients, *arguments of the backward operation) -> None; writes the gradients.
+    """
+
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        results = _results_and_kept(*inputs)
+        run(results, *inputs)
+        return results
+
+    def inference(*inputs: Any) -> tuple[Tensor, ...]:
+        results = _results(*inputs)
+        run((*results, None), *inputs)
+        return results
+
+    def backward(*arguments: Any) -> tuple[Tensor, ...]:
+        gradients = _gradients(*arguments)
+        run_backward(gradients, *arguments)
+        return gradients
+
+    return {"selective_scan": forward, "selective_scan_inference": inference, "selective_scan_backward": backward}
+
+
+def _run(results: tuple[Any, ...], *inputs: Any) -> None:
+    (y, final, kept), (x, delta, A, B, C, D, initial, reverse) = results, inputs
+    x, delta, B, C = (with_dense_channels(each) for each in (x, delta, B, C))
+    A, D, initial = A.contiguous(), contiguous(D), contiguous(initial)
+    _kernels[x.dtype](shape(x, reverse), A.shape[1], sequences(x, delta, B, C, y), pointers(A, D, initial, final, kept))
+
+
+def _run_backward(gradients: tuple[Tensor, ...], *arguments: Any) -> None:
+    of_x, of_delta, of_A, of_B, of_C, of_D, of_initial = gradients
+    grad_y, grad_final, x, delta, A, B, C, D, kept, reverse = arguments
     grad_y, x, delta, B, C = (with_dense_channels(each) for each in (grad_y, x, delta, B, C))
     A, D, grad_final, kept = A.contiguous(), contiguous(D), contiguous(grad_final), kept.contiguous()
     _backward_kernels[x.dtype](
@@ -109,7 +105,6 @@ def _backward(
         pointers(A, D, None, None, kept),
         pointers(grad_final, of_A, of_D, of_initial),
     )
-    return results
 
 
 def _differentiate(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
@@ -127,17 +122,24 @@ def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(*tensors, output[2])
 
 
+_functions = functions(_run, _run_backward)
 _selective_scan = define(
-    "selective_scan", f"({_INPUTS}, bool reverse) -> (Tensor, Tensor, Tensor)", _forward, _results_and_kept
+    "selective_scan",
+    f"({_INPUTS}, bool reverse) -> (Tensor, Tensor, Tensor)",
+    _functions["selective_scan"],
+    _results_and_kept,
 )
 _inference = define(
-    "selective_scan_inference", f"({_INPUTS}, bool reverse) -> (Tensor, Tensor)", _run_inference, _results
+    "selective_scan_inference",
+    f"({_INPUTS}, bool reverse) -> (Tensor, Tensor)",
+    _functions["selective_scan_inference"],
+    _results,
 )
 _selective_scan_backward = define(
     "selective_scan_backward",
     "(Tensor grad_y, Tensor? grad_final, Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor kept, "
     "bool reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-    _backward,
+    _functions["selective_scan_backward"],
     _gradients,
 )
 make_differentiable("selective_scan", _differentiate, _keep)

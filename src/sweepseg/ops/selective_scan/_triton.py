@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .._memory import contiguous, strides
 from .._triton import INTERPRETED, implement, power_of_2, readable
-from ._cpu import SEGMENT, _gradients, _results, _results_and_kept, scan
+from ._cpu import SEGMENT, functions, scan
 
 __all__ = ["scan"]
 
@@ -17,35 +17,10 @@ AHEAD = 2 if INTERPRETED else 4  # steps that are read together; a divisor of SE
 SPAN = 2 if INTERPRETED else 8  # steps whose states the backward pass holds
 
 
-def forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``torch.ops.sweepseg.selective_scan``."""
-    results = _results_and_kept(*inputs)
-    _run(*results, *inputs)
-    return results
-
-
-def inference(*inputs: Any) -> tuple[Tensor, Tensor]:
-    """Of ``torch.ops.sweepseg.selective_scan_inference``."""
-    y, final = results = _results(*inputs)
-    _run(y, final, None, *inputs)
-    return results
-
-
-def _run(
-    y: Tensor,
-    final: Tensor,
-    kept: Tensor | None,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    initial: Tensor | None,
-    reverse: bool,
-) -> None:
+def _run(results: tuple[Any, ...], *inputs: Any) -> None:
     from . import _triton_kernels
 
+    (y, final, kept), (x, delta, A, B, C, D, initial, reverse) = results, inputs
     _launch(
         _triton_kernels.scan,
         *readable(x),
@@ -66,22 +41,11 @@ def _run(
     )
 
 
-def backward(
-    grad_y: Tensor,
-    grad_final: Tensor | None,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    kept: Tensor,
-    reverse: bool,
-) -> tuple[Tensor, ...]:
-    """Of ``torch.ops.sweepseg.selective_scan_backward``."""
+def _run_backward(gradients: tuple[Tensor, ...], *arguments: Any) -> None:
     from . import _triton_kernels
 
-    results = of_x, of_delta, of_A, of_B, of_C, of_D, of_initial = _gradients(grad_y, grad_final, x, delta, A, B, C)
+    of_x, of_delta, of_A, of_B, of_C, of_D, of_initial = gradients
+    grad_y, grad_final, x, delta, A, B, C, D, kept, reverse = arguments
     rows, channels = math.prod(x.shape[:-2]), x.shape[-1]
     blocks = -(-channels // _tile(rows, *A.shape)[1])
     parts = [
@@ -114,7 +78,6 @@ def backward(
     )
     for part, whole in zip(parts, (of_A, of_B, of_C, of_D), strict=True):
         torch.sum(part, 0, out=whole)
-    return results
 
 
 def _tile(rows: int, channels: int, states: int) -> tuple[int, int, int]:
@@ -150,6 +113,5 @@ def _launch(kernel: Any, *arguments: Any, like: Tensor, states: int, together: i
         )
 
 
-implement("selective_scan", forward)
-implement("selective_scan_inference", inference)
-implement("selective_scan_backward", backward)
+for _name, _function in functions(_run, _run_backward).items():
+    implement(_name, _function)
