@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what editors and type checkers see of the names below
     from .data import nuclei_sample, open_dataset
     from .inference.predict import predict
     from .inference.segment import segment
+    from .inference.streaming import StreamingSegmenter, stream
     from .models import MODELS
     from .models.folder import bundled_model, load, save_model
     from .training.fit import train
@@ -25,6 +26,8 @@ _PLACES = {
     "bundled_model": "models.folder",
     "segment": "inference.segment",
     "predict": "inference.predict",
+    "stream": "inference.streaming",
+    "StreamingSegmenter": "inference.streaming",
     "open_dataset": "data",
     "nuclei_sample": "data",
     "train": "training.fit",
@@ -35,6 +38,7 @@ _PLACES = {
 __all__ = [
     "MODELS",
     "Settings",
+    "StreamingSegmenter",
     "bundled_model",
     "load",
     "nuclei_sample",
@@ -42,6 +46,7 @@ __all__ = [
     "predict",
     "save_model",
     "segment",
+    "stream",
     "train",
 ]
 

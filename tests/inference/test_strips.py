@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from stirring import as_if_trained
 from torch import Tensor
 
-from sweepseg.inference.strips import StripRunner
+from sweepseg.inference.strips import StripRunner, certain_rows
 from sweepseg.layers.stages import StagedModel
-from sweepseg.models import sweepnet_small
+from sweepseg.models import MODELS, sweepnet_small
 
 TOLERANCE = 1e-5  # of float32 logits of the order of 1: convolutions of other heights add in another order
 
@@ -61,6 +61,17 @@ def test_row_by_row_gives_the_answer_of_the_whole_picture():
     assert largest_difference(MODEL, torch.randn(1, 3, 70, 33), [1] * 70) <= TOLERANCE
 
 
+@pytest.mark.parametrize("builder", ["sweepnet_small_causal", "reseg_control"])
+def test_certain_rows_are_those_that_come(builder):
+    model = MODELS[builder](2).eval()
+    runner, count = StripRunner(model), 0
+    for height in range(1, 140):
+        logits = runner.push(torch.zeros(1, 3, 1, 2))
+        count += 0 if logits is None else logits.shape[2]
+        assert certain_rows(model, height) == count
+    assert count > 0
+
+
 def halo_too_small(model: StagedModel) -> None:
     model.stages["conv8"].halo -= 1
 
@@ -94,6 +105,19 @@ def test_memory_is_bounded_however_tall_the_picture_is():
 def test_model_that_needs_the_whole_picture_is_refused():
     with pytest.raises(ValueError, match="causal=True"):
         StripRunner(sweepnet_small(2))
+
+
+def test_restored_runner_goes_on_with_the_same_bits():
+    image = torch.randn(1, 3, 150, 20)
+    want, runner = in_strips(MODEL, image, [70, 40]), StripRunner(MODEL)
+    runner.push(image[:, :, :70])
+    state = runner.state()
+    runner.push(image[:, :, :40])
+    for goes_on in (runner, StripRunner(MODEL), runner):
+        goes_on.restore(state)
+        parts = [goes_on.push(image[:, :, 70:110]), goes_on.push(image[:, :, 110:]), goes_on.finish()]
+        rows = torch.cat(parts, dim=2)
+        assert torch.equal(rows, want[:, :, -rows.shape[2] :])
 
 
 def test_rows_of_another_width_are_refused():

@@ -19,10 +19,7 @@ def new(build, *arguments):
     return stirred(build(*arguments))
 
 
-BUILDERS = {
-    name: partial(new, build)
-    for name, build in (MODELS | {"sweepnet_small causal": partial(sweepnet_small, causal=True)}).items()
-}
+BUILDERS = {name: partial(new, build) for name, build in MODELS.items()}
 
 
 def exact_size(build):

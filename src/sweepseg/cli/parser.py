@@ -18,6 +18,7 @@ from jsonargparse import ActionYesNo, ArgumentParser
 from ..errors import UsageError
 from ..training.settings import Settings
 from . import commands
+from .stream import stream
 from .training import train
 
 VERBS: dict[str, Callable[..., int]] = {
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "val": commands.val,
     "predict": commands.predict,
+    "stream": stream,
     "benchmark": commands.benchmark,
     "list": commands.list,
     "info": commands.info,

@@ -4,7 +4,7 @@ Every stage runs as far down as its inputs reach: a local stage holds back the r
 sweep carries its state. Border rules act at the true borders of the picture only.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,10 @@ class _Rows:
     def __init__(self) -> None:
         self.start = self.end = 0
         self.kept: Tensor | None = None
+
+    def set(self, start: int, kept: Tensor | None) -> None:
+        self.start, self.kept = start, kept
+        self.end = start + (0 if kept is None else kept.shape[2])
 
     def append(self, rows: Tensor) -> None:
         self.kept = rows if self.kept is None else torch.cat([self.kept, rows], dim=2)
@@ -47,7 +51,8 @@ class StripRunner:
     def __init__(self, model: StagedModel):
         if not model.streamable:
             raise ValueError(
-                f"{type(model).__name__} has sweeps that need the whole picture; build it with causal=True"
+                f"{type(model).__name__} has sweeps that need the whole picture; "
+                "build it with causal=True, or train sweepnet_small_causal"
             )
         self.model = model
         self.stages = cast(dict[str, Local | Swept], dict(model.stages))
@@ -83,6 +88,17 @@ class StripRunner:
             image.append(image.window(image.end - 1, image.end).expand(-1, -1, missing, -1))
         return self._advance(complete=True)
 
+    def state(self) -> dict[str, Any]:
+        """What the next rows depend on, which later pushes leave as it is: nested names, numbers, tensors and None."""
+        maps = {name: [rows.start, rows.kept] for name, rows in self.maps.items()}
+        return {"height": self.height, "width": self.width, "maps": maps, "sweeps": dict(self.states)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was called, on this runner or another one of the same model."""
+        self.height, self.width, self.states = state["height"], state["width"], dict(state["sweeps"])
+        for name, (start, kept) in state["maps"].items():
+            self.maps[name].set(start, kept)
+
     def _advance(self, *, complete: bool) -> Tensor | None:
         logits = [self._run(name, stage, complete) for name, stage in self.stages.items()][-1]
         for name, rows in self.maps.items():
@@ -96,10 +112,7 @@ class StripRunner:
         """Bring one stage as far down as its inputs allow; return its new rows."""
         done = self.maps[name].end
         end = min(self.maps[source].end for source in stage.inputs)
-        if isinstance(stage, Local):
-            reach = max(0, end if complete else end - stage.halo) * stage.upscale // stage.stride
-        else:
-            reach = end
+        reach = _reach(stage, end, complete)
         if reach <= done:
             return None
         start = _first_input_row(stage, done)
@@ -116,6 +129,21 @@ class StripRunner:
         """The first row of a map that some stage will still read."""
         users = [(user, stage) for user, stage in self.stages.items() if name in stage.inputs]
         return min((_first_input_row(stage, self.maps[user].end) for user, stage in users), default=self.maps[name].end)
+
+
+def certain_rows(model: StagedModel, height: int) -> int:
+    """How many rows of logits are certain when ``height`` rows of a streamable model's picture have been pushed."""
+    ends = {"image": height}
+    for name, stage in cast(dict[str, Local | Swept], dict(model.stages)).items():
+        ends[name] = _reach(stage, min(ends[source] for source in stage.inputs))
+    return [*ends.values()][-1]
+
+
+def _reach(stage: Local | Swept, end: int, complete: bool = False) -> int:
+    """How many rows a stage can give from the first ``end`` rows of its inputs; ``complete`` if no more will come."""
+    if isinstance(stage, Swept):
+        return end
+    return max(0, end if complete else end - stage.halo) * stage.upscale // stage.stride
 
 
 def _first_input_row(stage: Local | Swept, done: int) -> int:

@@ -5,11 +5,18 @@ from collections.abc import Callable
 from ..layers.stages import StagedModel
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
-from .sweepnet import sweepnet_small, sweepnet_small_control
+from .sweepnet import (
+    sweepnet_small,
+    sweepnet_small_causal,
+    sweepnet_small_causal_control,
+    sweepnet_small_control,
+)
 
 MODELS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small": sweepnet_small,
     "sweepnet_small_control": sweepnet_small_control,
+    "sweepnet_small_causal": sweepnet_small_causal,
+    "sweepnet_small_causal_control": sweepnet_small_causal_control,
     "recurrent_unet_small": recurrent_unet_small,
     "recurrent_unet_small_control": recurrent_unet_small_control,
     "reseg": reseg,
@@ -18,6 +25,7 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
 
 CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small": "sweepnet_small_control",
+    "sweepnet_small_causal": "sweepnet_small_causal_control",
     "recurrent_unet_small": "recurrent_unet_small_control",
     "reseg": "reseg_control",
 }

@@ -119,5 +119,15 @@ def sweepnet_small_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     return _small(num_classes, in_channels, causal=False, control=True)
 
 
+def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_small` without bottom-up sweeps, for pictures that arrive row by row."""
+    return _small(num_classes, in_channels, causal=True, control=False)
+
+
+def sweepnet_small_causal_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_small_causal` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
+    return _small(num_classes, in_channels, causal=True, control=True)
+
+
 def _small(num_classes: int, in_channels: int, *, causal: bool, control: bool) -> SweepNet:
     return SweepNet(num_classes, in_channels, widths=(32, 48, 96, 128), blocks=(2, 3), causal=causal, control=control)
