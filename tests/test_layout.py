@@ -18,6 +18,7 @@ GROUPS = [
     {"tasks"},
     {"training", "inference"},
     {"export", "hub", "keras", "testing", "benchmark"},
+    {"compare"},
     {"cli", "serve"},
 ]
 RANKS = {package: rank for rank, group in enumerate(GROUPS, 1) for package in group} | dict.fromkeys(LEAVES, 0)

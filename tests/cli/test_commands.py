@@ -75,9 +75,9 @@ def test_val_averages_over_the_views_asked_for(dataset, saved, monkeypatch):
             super().__init__(model, **views)
 
     monkeypatch.setattr(averaging, "Averaged", Recorded)
-    for options in ([], ["--flip", "--scales", "[0.5,1]"]):
+    for options in ([], ["--flip", "--scales", "0.5", "1"]):
         assert run(["val", dataset, "--model", saved, "--split", "test", "--no-boundary", "--json", *options]) == 0
-    assert asked == [{"flip": False, "scales": (1.0,)}, {"flip": True, "scales": (0.5, 1.0)}]
+    assert asked == [{"flip": False, "scales": [1.0]}, {"flip": True, "scales": [0.5, 1.0]}]
 
 
 def test_val_prints_a_table(dataset, saved, capsys):
@@ -92,7 +92,7 @@ def test_val_prints_a_table(dataset, saved, capsys):
         (["--split", "val"], "has no pictures with masks in val; it has train, test"),
         (["--split", "nonsense"], "no pictures with masks in nonsense"),
         (["--hold-out", "zzz"], "start with 'zzz'"),
-        (["--scales", "[1,0]", "--split", "test"], "scales are (1.0, 0.0); give one or more, each more than 0"),
+        (["--scales", "1", "0", "--split", "test"], "scales are (1.0, 0.0); give one or more, each more than 0"),
     ],
 )
 def test_val_refuses_what_cannot_be_measured(dataset, saved, capsys, options, words):

@@ -5,17 +5,19 @@ from typing import Literal, get_args, get_origin
 import pytest
 import yaml
 
-from sweepseg.cli.parser import VERBS, parse
+from sweepseg.cli.parser import PER_RUN, VERBS, parse
 from sweepseg.errors import UsageError
 from sweepseg.training.settings import Settings
 
 
 def other(kind, default):
     """A value of a type that is not the default."""
+    if get_origin(kind) is list:
+        return [other(get_args(kind)[0], None)] * 2
     if get_origin(kind) is Literal:
         return get_args(kind)[-1]
     if get_origin(kind) is tuple:
-        return [other(part, None) for part in get_args(kind) if part is not ...]
+        return [other(part, None) for part in get_args(kind)]
     if get_args(kind):
         return other(get_args(kind)[0], default)
     return {bool: not default, int: 7, float: 0.25, str: "0001"}[kind]
@@ -25,8 +27,10 @@ def changed(verb: str) -> dict:
     """A value that is not the default for every option of a verb, by the signature of its function."""
     parameters = [p for p in inspect.signature(VERBS[verb]).parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = {p.name: other(p.annotation, p.default) for p in parameters}
-    if verb == "train":
-        options |= {field.name: other(field.type, field.default) for field in fields(Settings)}
+    if verb in ("train", "compare"):
+        settings = {field.name: other(field.type, field.default) for field in fields(Settings)}
+        settings = settings if verb == "train" else {k: v for k, v in settings.items() if k not in PER_RUN}
+        options = settings | options
     return options
 
 
@@ -45,7 +49,9 @@ def test_every_option_is_a_flag_and_a_yaml_key(verb, tmp_path):
     words = [verb]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        if name in ("input", "data"):
+        if isinstance(value, list) and name in ("data", "models", "seeds", "scales"):
+            words += [*([] if name == "data" else [flag]), *map(str, value)]
+        elif name in ("input", "data"):
             words.append(str(value))
         elif isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
@@ -85,7 +91,10 @@ def test_settings_that_a_run_saves_start_the_same_run(tmp_path):
         (["train", "nuclei", "--steps", "abc"], "steps is 'abc'; give a whole number or null"),
         (["train", "nuclei", "--epochs", "many"], "epochs is 'many'; give a number"),
         (["train", "nuclei", "--optimizer", "adamx"], "optimizer is 'adamx'; give adamw or adam or sgd"),
-        (["val", "nuclei", "--scales", "x"], "scales is 'x'; give [a number, ...]"),
+        (["val", "nuclei", "--scales", "x"], "scales is 'x'; give a number"),
+        (["compare", "nuclei", "--seeds", "0", "x"], "seeds is 'x'; give a whole number"),
+        (["compare", "nuclei", "--seed", "0"], "compare does not take '--seed'; did you mean --seeds?"),
+        (["compare"], "data is missing; see sweepseg compare --help"),
         (["train", "nuclei", "--crop", "5"], "crop is '5'; give [a whole number, a whole number] or null"),
     ],
     ids=" ".join,

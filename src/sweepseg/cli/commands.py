@@ -3,6 +3,7 @@
 Every function returns the exit code; its docstring is the help text.
 """
 
+import builtins
 from typing import Any, Literal
 
 from .terminal import print_json, print_table, say
@@ -46,7 +47,7 @@ def val(
     hold_out: str | None = None,
     boundary: bool = True,
     flip: bool = False,
-    scales: tuple[float, ...] = (1.0,),
+    scales: builtins.list[float] = [1.0],  # noqa: B006 - nobody changes it
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -59,7 +60,7 @@ def val(
         hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.
         boundary: Measure the boundary F1 too.
         flip: Average over the picture and its mirror image.
-        scales: Average over these sizes of the picture, such as [0.75, 1, 1.25].
+        scales: Average over these sizes of the picture, such as 0.75 1 1.25.
         json: Print the scores as JSON.
         quiet: No progress bar.
     """

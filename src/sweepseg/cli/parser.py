@@ -7,7 +7,7 @@ in the docstring's "Args" are the option. Parameters without a default are posit
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
@@ -18,6 +18,7 @@ from jsonargparse import ActionYesNo, ArgumentParser
 from ..errors import UsageError
 from ..training.settings import Settings
 from . import commands
+from .compare import compare
 from .stream import stream
 from .training import train
 
@@ -28,11 +29,13 @@ VERBS: dict[str, Callable[..., int]] = {
     "predict": commands.predict,
     "stream": stream,
     "benchmark": commands.benchmark,
+    "compare": compare,
     "list": commands.list,
     "info": commands.info,
     "doctor": commands.doctor,
 }
-SETTINGS = {train: Settings}  # verbs whose options are the fields of a class too
+SETTINGS = {train: Settings, compare: Settings}  # verbs whose options are the fields of a class too
+PER_RUN = {"model", "seed", "resume"}  # which `compare` sets for each run
 
 
 class Parser(ArgumentParser):
@@ -83,7 +86,7 @@ def _in_our_words(message: str, verb: str | None) -> str:
         hint = _meant(given, VERBS) or f"; the verbs are {', '.join(VERBS)}"
         return f"{given!r} is no verb{hint}" if given else f"no verb was given{hint}"
     kinds = {parameter.name: parameter.annotation for parameter, _ in _options(VERBS[verb])}
-    if wrong := re.match(r'Parser key "(\w+)": .*?(?:Got|Given) value: (.*)', message):
+    if wrong := re.match(r'Parser key "(\w+)"(?: element \d+)?: .*?(?:Got|Given) value: (.*)', message):
         return f"{wrong[1]} is {wrong[2]!r}; give {_wanted(kinds[wrong[1]])}"
     if wrong := re.search(r"does not accept option '(.*)'", message):
         return f"{verb} does not take {wrong[1]!r}{_meant(wrong[1], kinds)}"
@@ -100,7 +103,7 @@ def _meant(word: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", ...: "..."}
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 
 
 def _wanted(kind: Any) -> str:
@@ -112,18 +115,27 @@ def _wanted(kind: Any) -> str:
     return _KINDS.get(kind) or " or ".join(map(_wanted, get_args(kind)))
 
 
-def _options(function: Callable) -> Iterator[tuple[inspect.Parameter, str]]:
-    """The options of a verb with their help texts."""
+def _options(function: Callable) -> Iterable[tuple[inspect.Parameter, str]]:
+    """The options of a verb with their help texts; one of its own takes the place of a field of that name."""
+    found = {}
     for declared in (SETTINGS[function], function) if function in SETTINGS else (function,):
         helps = {entry.arg_name: entry.description or "" for entry in parse_docstring(declared.__doc__ or "").params}
         for name, parameter in inspect.signature(declared).parameters.items():
-            if parameter.kind is not parameter.VAR_KEYWORD:
-                yield parameter, helps[name]
+            if parameter.kind is not parameter.VAR_KEYWORD and not (function is compare and name in PER_RUN):
+                found[name] = parameter, helps[name]
+    return found.values()
 
 
 def _add_option(parser: ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     flag = f"--{_hyphened(parameter.name)}"
-    if parameter.default is parameter.empty:
+    if get_origin(parameter.annotation) is list:
+        (kind,) = get_args(parameter.annotation)
+        given = {"type": kind, "nargs": "+", "help": text}
+        if parameter.default is parameter.empty:
+            parser.add_argument(parameter.name, **given)
+        else:
+            parser.add_argument(flag, default=parameter.default, **given)
+    elif parameter.default is parameter.empty:
         parser.add_argument(parameter.name, type=parameter.annotation, help=text)
     elif parameter.annotation is bool:
         action = ActionYesNo(yes_prefix="", no_prefix="no-")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..layers.stages import StagedModel
+from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
 from .sweepnet import (
@@ -21,6 +22,8 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
     "recurrent_unet_small_control": recurrent_unet_small_control,
     "reseg": reseg,
     "reseg_control": reseg_control,
+    "r2unet": r2unet,
+    "r2unet_control": r2unet_control,
 }
 
 CONTROLS = {  # recurrent model -> its no-recurrence control
@@ -28,4 +31,5 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small_causal": "sweepnet_small_causal_control",
     "recurrent_unet_small": "recurrent_unet_small_control",
     "reseg": "reseg_control",
+    "r2unet": "r2unet_control",
 }

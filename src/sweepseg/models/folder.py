@@ -2,11 +2,13 @@
 
 import inspect
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import ModelFileError, printable
 from ..io.model_folder import FORMAT, read_model_folder, write_model_folder
@@ -14,15 +16,19 @@ from . import MODELS
 from .segmenter import ModelConfig, Segmenter
 
 
-def build(config: ModelConfig) -> Segmenter:
+def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> Segmenter:
     """Build the network that a config describes, with fresh weights.
 
+    Args:
+        config: The model.
+        builders: What it chooses from.
+
     Raises:
-        ModelFileError: The builder is not one of ours, or does not take these arguments.
+        ModelFileError: The builder is not one of these, or does not take these arguments.
     """
-    if config.builder not in MODELS:
-        raise ModelFileError(f"unknown model {config.builder!r}; this version has {', '.join(MODELS)}")
-    builder = MODELS[config.builder]
+    if config.builder not in builders:
+        raise ModelFileError(f"unknown model {config.builder!r}; this version has {', '.join(builders)}")
+    builder = builders[config.builder]
     try:
         bound = inspect.signature(builder).bind(**config.arguments)
         for name, value in bound.arguments.items():

@@ -8,7 +8,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..data import Sample
 from ..errors import Interrupted, SweepsegError, UsageError
 from ..io.files import atomic_write, remove_stale_temporaries
 from ..losses import soft_cross_entropy
+from ..models import MODELS
 from ..models.folder import build, save_model
 from ..models.segmenter import Segmenter
 from ..tasks.evaluation import evaluate
@@ -82,6 +83,7 @@ def train(
     listen: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    builders: Mapping[str, Callable[..., nn.Module]] = MODELS,
 ) -> Trained:
     """Train a model and write its folder.
 
@@ -90,6 +92,7 @@ def train(
         listen: Called after every optimizer step.
         say: Called with lines for the user: notices and warnings.
         progress: Hands the samples on while they are checked before training and may draw a bar.
+        builders: What ``settings.model`` chooses from; `load` knows only those of `MODELS`.
 
     Returns:
         The trained model and its history. ``settings.output`` then is a model folder with `settings.yaml`,
@@ -108,11 +111,11 @@ def train(
     if saved_states(checkpoints) and not settings.resume:
         raise UsageError(f"{output} holds an earlier run; continue it with --resume or name another --output")
     fabric = _fabric(settings)
-    plan = prepare(settings, say, progress)
+    plan = prepare(settings, say, progress, builders)
     criterion = _criterion(plan, settings, fabric)
 
     seed_torch(settings.seed, WEIGHTS)
-    model = build(plan.config)
+    model = build(plan.config, builders)
     average = copy.deepcopy(model).eval().to(fabric.device)
     forward, optimizer = fabric.setup(model, make_optimizer(model, settings))
     run = Run(model, average, optimizer)

@@ -2,11 +2,11 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import Report, Sample, SegmentationSet, channel_stats, check, open_by_name
 from ..data.pairs import read_pair
@@ -54,14 +54,17 @@ def prepare(
     settings: Settings,
     say: Callable[[str], None],
     progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    builders: Mapping[str, Callable[..., nn.Module]] = MODELS,
 ) -> Plan:
     """Check the data set and plan the run; ``say`` takes the warnings, ``progress`` hands the samples on.
+
+    The model is one of ``builders``.
 
     Raises:
         UsageError: Settings or data set cannot be used; the message lists every problem of the data set.
     """
-    if settings.model not in MODELS:
-        raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(MODELS)}")
+    if settings.model not in builders:
+        raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(builders)}")
     terms = parse_terms(settings.loss)
     dataset = _open(settings)
     report = check(dataset, progress=progress)

@@ -5,6 +5,8 @@ from typing import Literal
 
 from ..errors import UsageError
 
+FREE = {"output", "workers", "resume", "tensorboard", "save_every", "device"}  # settings that do not decide the result
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -141,5 +143,4 @@ class Settings:
         A setting that the earlier run did not know yet had the effect of its default.
         """
         mine = self.as_dict()
-        free = {"output", "workers", "resume", "tensorboard", "save_every", "device"}
-        return [f.name for f in fields(self) if f.name not in free and mine[f.name] != other.get(f.name, f.default)]
+        return [f.name for f in fields(self) if f.name not in FREE and mine[f.name] != other.get(f.name, f.default)]
