@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from inference.models import model
 from PIL import Image
 
-from sweepseg.cli import run
+from sweepseg.cli import progress, run
 from sweepseg.inference import averaging
 from sweepseg.inference.averaging import Averaged
 from sweepseg.models import MODELS
@@ -121,6 +122,17 @@ def test_predict_with_the_bundled_model_writes_what_is_asked_for(dataset, tmp_pa
     }
     assert run([*words[:-1], "--skip-existing"]) == 0
     assert capsys.readouterr().out.startswith("0 segmented, 2 were there already, 0 failed; ")
+
+
+def test_predict_in_tiles_draws_a_bar_within_an_image(tmp_path, monkeypatch):
+    drawn: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(progress, "bar", lambda quiet: nullcontext(lambda *update: drawn.append(update)))
+    save(tmp_path / "large.png", np.zeros((100, 100)))
+    words = ["predict", str(tmp_path / "large.png"), "--output", str(tmp_path / "out"), "--resume"]
+    assert run([*words, "--tile", "40", "--overlap", "0.5"]) == 0
+    assert json.loads((tmp_path / "out" / "report.jsonl").read_text())["mode"] == "tiles"
+    inside = [("large.png", done, 4 + 3 * 3) for done in range(14)]  # rows of tiles, then windows that are written
+    assert drawn == [("segmenting", 0, 1), *inside, ("segmenting", 1, 1)]
 
 
 def test_predict_segments_images_in_parts_that_do_not_fit_into_the_memory(tmp_path, capsys):

@@ -1,6 +1,8 @@
-"""Models for the tests of prediction: the real network with weights as they were initialised."""
+"""Models for the tests of prediction: the real network with random weights, which sees all classes in noise."""
 
 import torch
+from stirring import as_if_trained
+from torch import nn
 
 from sweepseg.models.folder import build
 from sweepseg.models.segmenter import ModelConfig, Segmenter
@@ -9,7 +11,7 @@ from sweepseg.models.segmenter import ModelConfig, Segmenter
 def model(task: str = "binary", classes: int = 2, channels: int = 3, builder: str = "sweepnet_small") -> Segmenter:
     """A segmenter in evaluation mode; the same arguments give the same weights."""
     torch.manual_seed(0)
-    return build(
+    segmenter = build(
         ModelConfig(
             builder=builder,
             arguments={"num_classes": 1 if task == "binary" else classes, "in_channels": channels},
@@ -20,3 +22,9 @@ def model(task: str = "binary", classes: int = 2, channels: int = 3, builder: st
             std=(0.25,) * channels,
         )
     ).eval()
+    noise = torch.rand(1, channels, 64, 64)
+    with torch.no_grad():
+        last = [*as_if_trained(segmenter.network).stages.values()][-1]
+        bias = [module.bias for module in last.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)][-1]
+        bias -= segmenter(noise).mean((0, 2, 3))
+    return segmenter

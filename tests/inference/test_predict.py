@@ -1,59 +1,20 @@
 import hashlib
-import json
 import os
-import re
 import resource
 import shutil
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import rasterio
-import tifffile
 import torch
-import zarr
 from inference.models import model
+from inference.outputs import SIZES, contents, report
 from PIL import Image
-from rasterio import Affine
 
 from sweepseg.errors import OutputError, UsageError
 from sweepseg.inference import predict as module
-from sweepseg.inference.memory import plan as real_plan
 from sweepseg.inference.predict import predict
 from sweepseg.inference.segment import segment
-from sweepseg.inference.windows import segment_windows
-from sweepseg.orders import hilbert
-
-SIZES = {"one": (1, 1), "row": (1, 29), "column": (31, 1), "small": (2, 3), "prime": (97, 131), "even": (64, 48)}
-
-
-@pytest.fixture(scope="module")
-def binary():
-    return model()
-
-
-@pytest.fixture
-def images(tmp_path) -> Path:
-    """A folder of images of all kinds of sizes, two of them in subfolders."""
-    random = np.random.default_rng(0)
-    for i, (name, size) in enumerate(SIZES.items()):
-        path = tmp_path / "in" / ("deep/er" if i % 3 == 2 else "") / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8)).save(path)
-    return tmp_path / "in"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every output file but the report."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "report.jsonl")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def report(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
 
 
 def test_masks_keep_path_stem_and_size_and_hold_what_segment_says(binary, images, tmp_path):
@@ -267,153 +228,6 @@ def test_nan_logits_are_a_failed_input(images, tmp_path):
     assert contents(tmp_path / "out") == {}
 
 
-# Images that do not fit in memory
-
-
-@pytest.fixture
-def small_parts(monkeypatch) -> None:
-    """Images of more than 50 pixels count as too large for memory, and are cut into small parts."""
-
-    def plan(model, image, memory, *, written):
-        return replace(real_plan(model, image, memory, written=written), window=32, strip=32)
-
-    monkeypatch.setattr(module, "max_pixels", lambda model, memory: 50)
-    monkeypatch.setattr(module, "plan", plan)
-
-
-def pixels(folder: Path) -> dict[str, np.ndarray]:
-    return {name: np.asarray(Image.open(folder / name)) for name in contents(folder)}
-
-
-@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
-def test_parts_give_the_masks_of_whole_images(task, images, tmp_path, request):
-    segmenter = model(task, 2 if task == "binary" else 3)
-    tifffile.imwrite(images / "tiff.tif", np.asarray(Image.open(images / "prime.png")), tile=(16, 16))
-    predict(images, segmenter, tmp_path / "whole", overlay=True, geotiff=True)
-    request.getfixturevalue("small_parts")
-    notes: list[str] = []
-    result = predict(images, segmenter, tmp_path / "parts", overlay=True, geotiff=True, note=notes.append)
-    assert result.exit_code == 0
-    whole, parts = pixels(tmp_path / "whole"), pixels(tmp_path / "parts")
-    assert whole.keys() == parts.keys() and len(whole) >= 3 * (len(SIZES) + 1)
-    for name, mask in whole.items():
-        np.testing.assert_array_equal(parts[name], mask, err_msg=name)
-    rows = {Path(row["input"]).stem: row for row in report(tmp_path / "parts")}
-    assert {name for name, row in rows.items() if row["mode"] == "in memory"} == {"one", "row", "column", "small"}
-    assert {row["mode"] for row in report(tmp_path / "whole")} == {"in memory"}
-    assert (rows["prime"]["height"], rows["prime"]["width"], rows["prime"]["status"]) == (97, 131, "done")
-    assert rows["prime"]["temporary_bytes"] > rows["tiff"]["temporary_bytes"] > 97 * 131  # a PNG is copied
-    assert len(notes) == 3 and all("bytes a pixel" in note for note in notes)
-
-
-def test_georeference_is_kept_whole_and_in_parts(binary, tmp_path, request):
-    place = {"crs": "EPSG:32633", "transform": Affine(2, 0, 500_000, 0, -3, 5_000_000), "nodata": 0}
-    data = np.random.default_rng(0).integers(0, 256, (3, 70, 90), np.uint8)
-    size = {"height": 70, "width": 90, "count": 3, "dtype": "uint8"}
-    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", **size, **place) as file:
-        file.write(data)
-    for folder in ("whole", "parts"):
-        predict(tmp_path / "x.tif", binary, tmp_path / folder, geotiff=True)
-        with rasterio.open(tmp_path / folder / "x.tif") as file:
-            assert (file.crs, file.transform, file.nodata) == tuple(place.values())
-            assert np.array_equal(file.read(1), np.asarray(Image.open(tmp_path / folder / "x.png")))
-        request.getfixturevalue("small_parts")
-    assert [row["mode"] for row in report(tmp_path / "parts")] == ["out of core"]
-
-
-def test_zarr_folders_are_segmented(binary, images, tmp_path, small_parts):
-    whole = np.asarray(Image.open(images / "prime.png"))
-    folder = tmp_path / "in" / "deep" / "x.zarr"
-    zarr.create_array(folder, shape=whole.shape, dtype="u1", chunks=(32, 32, 3))[...] = whole
-    assert predict(images, binary, tmp_path / "out").exit_code == 0
-    mask = np.asarray(Image.open(tmp_path / "out" / "deep" / "x.png"))
-    np.testing.assert_array_equal(mask, segment(binary, whole).mask)
-
-
-def test_what_cannot_be_done_in_parts_is_one_line(binary, images, tmp_path, small_parts):
-    shutil.copy(images / "prime.png", tmp_path / "prime.png")
-    Image.new("RGB", (60, 60)).save(tmp_path / "x.bmp")
-    hilbert_model = model()
-    hilbert_model.network.stages["context16_0"].module.mixer.sweeps.sweeps[0].order = hilbert
-    for name, segmenter, options, reason in (
-        ("x.bmp", binary, {}, "60x60 pixels are too large for memory, and BMP images cannot be read in parts; save"),
-        ("prime.png", binary, {"probs": True}, "too large for memory, .*leave out --probs"),
-        ("prime.png", binary, {"memory": 400_000_000}, "too large for memory: 131x97 pixels take 4.. MB even"),
-        (
-            "prime.png",
-            hilbert_model,
-            {},
-            "too large for memory: SweepNet has sweeps in context16_0 that",
-        ),
-    ):
-        lines: list[str] = []
-        result = predict(tmp_path / name, segmenter, tmp_path / "out", say=lines.append, **options)
-        assert result.exit_code == 4 and len(lines) == 1
-        assert re.match(reason, result.failed[0].reason)
-        assert contents(tmp_path / "out") == {}
-
-
-def test_disk_that_would_not_hold_the_temporary_files_stops_before_any_work(
-    binary, images, tmp_path, small_parts, monkeypatch
-):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    monkeypatch.setattr(module, "segment_windows", None)  # not reached
-    with pytest.raises(OutputError, match=r"takes .* GB of temporary files \(.* bytes a pixel\), but .* GB free"):
-        predict(images / "prime.png", binary, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == ["report.jsonl"]
-
-
-def test_disk_that_fills_up_stops_the_run_and_leaves_nothing_behind(binary, images, tmp_path, small_parts):
-    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, allowed[1]))  # bytes in one file
-    try:
-        with pytest.raises(OutputError, match="too large"):
-            predict(images / "prime.png", binary, tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
-    assert os.listdir(tmp_path / "out") == ["report.jsonl"]
-
-
-def test_image_that_is_damaged_or_gives_nan_in_parts_is_refused_and_the_run_goes_on(
-    binary, images, tmp_path, small_parts
-):
-    data = (images / "prime.png").read_bytes()
-    (images / "cut.png").write_bytes(data[: len(data) // 2])
-    result = predict(images, binary, tmp_path / "out")
-    assert [error.path.stem for error in result.failed] == ["cut"] and len(result.done) == len(SIZES)
-    broken = model()
-    with torch.no_grad():
-        broken.network.stages["head"].module.project.bias.fill_(torch.nan)
-    result = predict(images / "prime.png", broken, tmp_path / "nan")
-    assert result.exit_code == 4 and "non-finite" in result.failed[0].reason
-    assert os.listdir(tmp_path / "nan") == ["report.jsonl"]
-
-
-def test_parts_that_are_interrupted_while_written_leave_nothing_behind(
-    binary, images, tmp_path, small_parts, monkeypatch
-):
-    def interrupted(result):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "_masks", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        predict(images / "prime.png", binary, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == ["report.jsonl"]
-
-
-def test_interrupted_parts_leave_nothing_behind(binary, images, tmp_path, small_parts, monkeypatch):
-    def interrupted(*arguments, **options):
-        with closing(segment_windows(*arguments, **options)) as parts:
-            yield next(parts)
-            assert len(list((tmp_path / "out").rglob("*"))) > 3  # report, mask, folder and maps
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "segment_windows", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        predict(images / "prime.png", binary, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == ["report.jsonl"]
-
-
 def test_geotiffs_need_their_package(binary, images, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'pip install "sweepseg\[geo\]"'):
@@ -429,3 +243,27 @@ def test_interrupted_run_reports_what_was_done(binary, images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         predict(images, binary, tmp_path / "out", progress=interrupted)
     assert len(report(tmp_path / "out")) == len(contents(tmp_path / "out")) == 2
+
+
+def test_stages_of_a_large_image_are_told(binary, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGE", 97 * 131 - 1)
+    told: list[tuple] = []
+    predict(images, binary, tmp_path / "out", listen=lambda *steps: told.append(steps))
+    stages = len(binary.network.stages)
+    assert told == [("prime.png", done, stages) for done in range(1, stages + 1)]
+    segment(binary, images / "prime.png")
+    assert len(told) == stages
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tile": 0}, "tile is 0; give at least 1"),
+        ({"tile": 64, "overlap": 0.95}, "overlap is 0.95; give 0 to 0.9"),
+        ({"tile": 64, "probs": True}, "leave out --probs or --tile"),
+    ],
+)
+def test_tiles_that_cannot_be_had_are_refused_before_the_start(options, words, binary, images, tmp_path):
+    with pytest.raises(UsageError, match=words):
+        predict(images, binary, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()

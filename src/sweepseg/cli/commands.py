@@ -108,7 +108,10 @@ def predict(
     probs: bool = False,
     geotiff: bool = False,
     skip_existing: bool = False,
+    resume: bool = False,
     memory: str = "4GB",
+    tile: int | None = None,
+    overlap: float = 0.25,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -122,30 +125,39 @@ def predict(
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
         geotiff: Also write `<stem>.tif`, the mask where the image lies on Earth.
         skip_existing: Leave out images whose mask is there already.
+        resume: Go on within a large image where an earlier run was killed or interrupted, or found the disk full.
         memory: How much memory to use, such as 600MB; larger images are segmented in parts, with the same result.
+        tile: Cut images into overlapping tiles of so many rows and columns, for models that need an image as a whole;
+            where tiles meet the result is another.
+        overlap: Share of a tile that the next one sees too.
         json: Print the summary as JSON.
         quiet: No progress bar and no summary; bad inputs are still named.
     """
     from ..errors import printable
     from ..inference.predict import predict as predict_files
     from ..models.folder import bundled_model, load
-    from .progress import tracker
+    from .progress import bar, counted
     from .units import parse_bytes
 
     segmenter = load(model or bundled_model())
-    result = predict_files(
-        input,
-        segmenter,
-        output,
-        overlay=overlay,
-        probs=probs,
-        geotiff=geotiff,
-        skip_existing=skip_existing,
-        memory=parse_bytes(memory),
-        say=say,
-        note=say if not quiet else lambda line: None,
-        progress=tracker("segmenting", quiet=quiet),
-    )
+    with bar(quiet=quiet) as update:
+        result = predict_files(
+            input,
+            segmenter,
+            output,
+            overlay=overlay,
+            probs=probs,
+            geotiff=geotiff,
+            skip_existing=skip_existing,
+            resume=resume,
+            memory=parse_bytes(memory),
+            tile=tile,
+            overlap=overlap,
+            say=say,
+            note=say if not quiet else lambda line: None,
+            progress=lambda found: counted(found, "segmenting", update),
+            listen=update,
+        )
     if json:
         print_json({name: len(getattr(result, name)) for name in ("done", "skipped", "failed")} | {"output": output})
     elif not quiet:

@@ -15,17 +15,25 @@ def tracker(description: str, *, quiet: bool) -> Callable[[Iterable[Item]], Iter
 
 
 def _track(items: Iterable[Item], description: str) -> Iterator[Item]:
-    items = [*items]
     with bar() as update:
-        for done, item in enumerate(items):
-            update(description, done, len(items))
-            yield item
-        update(description, len(items), len(items))
+        yield from counted(items, description, update)
+
+
+def counted(items: Iterable[Item], description: str, update: Callable[[str, int, int], None]) -> Iterator[Item]:
+    """Hand on items and have ``update`` draw how many are done."""
+    items = [*items]
+    for done, item in enumerate(items):
+        update(description, done, len(items))
+        yield item
+    update(description, len(items), len(items))
 
 
 @contextmanager
-def bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that appears after two seconds; yields ``update(description, done, total)``."""
+def bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that appears after two seconds, unless ``quiet``; yields ``update(description, done, total)``."""
+    if quiet:
+        yield lambda description, done, total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,5 +1,6 @@
 """Maps and states that are larger than memory, in files."""
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+ALIGNMENT = 64  # bytes between two tensors in a file of torch.save
 
 
 class Box(NamedTuple):
@@ -31,13 +34,24 @@ class Box(NamedTuple):
         return x[..., rows, self.left - outer.left : self.right - outer.left]
 
 
+def cut(height: int, width: int, rows: int, columns: int) -> Iterator[Box]:
+    """The windows of ``rows`` x ``columns`` that cover a map, row by row, each row from the left.
+
+    >>> [tuple(box) for box in cut(3, 4, 2, 4)]
+    [(0, 2, 0, 4), (2, 3, 0, 4)]
+    """
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            yield Box(top, min(top + rows, height), left, min(left + columns, width))
+
+
 class MapFile:
-    """A map (1, C, height, width) in a new file, channels last.
+    """A map (1, C, height, width) in a file, channels last; what the file holds already stays.
 
     Ordinary reads and writes: pages of a mapped file would count as memory of the process.
 
     Args:
-        path: The file, which must not exist.
+        path: The file.
         channels: C.
         height: Rows.
         width: Columns.
@@ -46,7 +60,7 @@ class MapFile:
 
     def __init__(self, path: Path, channels: int, height: int, width: int, *, dtype: torch.dtype = torch.float32):
         self.path, self.channels, self.height, self.width, self.dtype = path, channels, height, width, dtype
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
 
     def write(self, box: Box, x: Tensor) -> None:
         """Write the window ``x`` (1, C, h, w)."""
@@ -74,51 +88,49 @@ class MapFile:
             yield piece.data.cast("B"), ((box.top + number) * self.width + box.left) * self.channels * rows.itemsize
 
     def close(self) -> None:
-        """Delete the file, if that was not done."""
+        """Close the file, if that was not done."""
         if self.file >= 0:
             os.close(self.file)
-            self.path.unlink()
             self.file = -1
 
-    def __enter__(self) -> "MapFile":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class StateFile:
-    """States of a sweep in a new file, which come back in the opposite order.
+class StateFiles:
+    """The states of a stage after each of its strips, a file each.
 
     Args:
-        path: The file, which must not exist.
+        folder: Where they lie.
+        name: What their names start with.
+        count: How many strips there are.
     """
 
-    HEADER = 128  # bytes before the values of a tensor
+    def __init__(self, folder: Path, name: str, count: int):
+        self.folder, self.name, self.count = folder, name, count
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.file = open(path, "xb+")  # noqa: SIM115 - closed with the object
-        self.states: list[tuple[int, list[bool], TreeSpec]] = []
+    def save(self, strip: int, state: object) -> None:
+        """Keep a state: nested lists and tuples of tensors and None."""
+        torch.save(_own(state), self._path(strip))
 
-    def push(self, state: object) -> None:
-        """Append a state: nested lists and tuples of tensors and None."""
-        leaves, spec = tree_flatten(state)
-        self.states.append((self.file.tell(), [leaf is not None for leaf in leaves], spec))
-        for leaf in leaves:
-            if leaf is not None:
-                np.save(self.file, leaf.numpy())
+    def load(self, strip: int) -> Any:
+        """The state after a strip; None beyond the first and the last."""
+        return torch.load(self._path(strip), weights_only=True) if 0 <= strip < self.count else None
 
-    def pop(self) -> Any:
-        """The state that came last of those that are left."""
-        position, filled, spec = self.states.pop()
-        self.file.seek(position)
-        leaves = [torch.from_numpy(np.load(self.file)) if present else None for present in filled]
-        return tree_unflatten(leaves, spec)
+    def remove(self) -> None:
+        """Delete the files."""
+        for strip in range(self.count):
+            self._path(strip).unlink(missing_ok=True)
 
-    def __enter__(self) -> "StateFile":
-        return self
+    def _path(self, strip: int) -> Path:
+        return self.folder / f"{self.name}.{strip}"
 
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-        self.path.unlink()
+
+def saved_bytes(state: object, scale: int) -> int:
+    """The most that a state takes in a file once each of its tensors has grown by ``scale``."""
+    buffer = io.BytesIO()
+    torch.save(_own(state), buffer)
+    tensors = [leaf for leaf in tree_leaves(state) if leaf is not None]
+    return len(buffer.getvalue()) + sum(ALIGNMENT + (scale - 1) * tensor.nbytes for tensor in tensors)
+
+
+def _own(state: object) -> object:
+    """A copy, because the file of a view would hold all that it is a view of."""
+    return tree_map_only(Tensor, Tensor.clone, state)

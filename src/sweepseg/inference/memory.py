@@ -1,8 +1,7 @@
 """How large an image may be in a given amount of memory, and in which parts a larger one fits."""
 
 import weakref
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -19,6 +18,7 @@ from ..models.segmenter import Segmenter
 from .out_of_core import OutOfCore
 from .segment import segment
 from .windows import segment_windows
+from .work_folder import WorkFolder
 
 BASE = 355_000_000  # bytes of a process that has loaded torch and a small model; 354 MB were measured
 READING = 80_000_000  # that GDAL or Zarr and GDAL's cache take
@@ -26,21 +26,6 @@ WORKSPACE = 2.25  # peak of the process over that of its tensors: kernels alloca
 WORKSPACE_IN_PARTS = 3.5  # the same where maps of many sizes come and go and leave gaps; 2.0 to 3.3 were measured
 SIDE = 64  # rows and columns of the image that is segmented to see what a pixel takes
 WINDOWS = range(512, 0, -64)  # rows and columns of windows
-
-
-@dataclass(frozen=True)
-class Plan:
-    """In which parts an image is segmented.
-
-    Attributes:
-        window: Rows and columns of a window.
-        strip: Rows that sweeps take at once.
-        temporary_bytes: The most that temporary files take at once.
-    """
-
-    window: int
-    strip: int
-    temporary_bytes: int
 
 
 def max_pixels(model: Segmenter, memory: int) -> int:
@@ -55,12 +40,10 @@ def max_pixels(model: Segmenter, memory: int) -> int:
     """
     if memory <= BASE:
         raise UsageError(f"{memory / 1e6:g} MB are too little: sweepseg takes {BASE / 1e6:g} MB without any image")
-    with _Alive() as alive, suppress(ValueError):  # a model that gives NaN is refused with its first image
-        segment(model, _Blank(model).read(0, SIDE, 0, SIDE))
-    return int((memory - BASE) / (WORKSPACE * alive.peak / SIDE**2))
+    return int((memory - BASE) / _pixel_bytes(model))
 
 
-def plan(model: Segmenter, image: Windows, memory: int, *, written: int) -> Plan:
+def plan(model: Segmenter, image: Windows, memory: int, *, written: int) -> OutOfCore:
     """The largest windows and strips with which `segment_windows` keeps to an amount of memory.
 
     Args:
@@ -77,11 +60,10 @@ def plan(model: Segmenter, image: Windows, memory: int, *, written: int) -> Plan
     available = memory - BASE - READING
 
     def runner(window: int, strip: int) -> OutOfCore:
-        size = (image.height, image.width)
-        return OutOfCore(network, torch.zeros, *size, Path(), window=(window, window), strip=strip)
+        return OutOfCore(network, image.height, image.width, window=(window, window), strip=strip)
 
     def window_bytes(window: int) -> float:
-        return in_windows * runner(window, WINDOWS[0]).window_pixels + written * window * image.width
+        return max(in_windows * runner(window, WINDOWS[0]).window_pixels, written * window * image.width)
 
     shortest = network.total_stride
     least = max(window_bytes(WINDOWS[-1]), in_strips * shortest * image.width)
@@ -92,13 +74,40 @@ def plan(model: Segmenter, image: Windows, memory: int, *, written: int) -> Plan
         )
     window = next(side for side in WINDOWS if window_bytes(side) <= available)
     strip = min(WINDOWS[0], int(available / max(1, in_strips * image.width))) // shortest * shortest
-    copy = image.height * image.width * image.channels * image.dtype.itemsize if image.from_top else 0
-    return Plan(window, strip, copy + runner(window, strip).temporary_bytes)
+    return runner(window, strip)
+
+
+def check_tile(model: Segmenter, width: int, memory: int, *, tile: int, written: int) -> None:
+    """Refuse tiles that do not fit in an amount of memory.
+
+    Args:
+        model: The model.
+        width: Columns of the image.
+        memory: Bytes for the whole process.
+        tile: Rows and columns of a tile.
+        written: Bytes a pixel that are written from windows of that size.
+
+    Raises:
+        ValueError: They do not fit.
+    """
+    least = BASE + READING + max(_pixel_bytes(model) * tile**2, written * tile * width)
+    if least > memory:
+        raise ValueError(
+            f"tiles of {tile}x{tile} pixels take {least / 1e6:.0f} MB, but {memory / 1e6:g} MB are allowed"
+        )
+
+
+def _pixel_bytes(model: Segmenter) -> float:
+    """Bytes that a process takes for a pixel of an image that is segmented whole."""
+    with _Alive() as alive, suppress(ValueError):  # a model that gives NaN is refused with its first image
+        segment(model, _Blank(model).read(0, SIDE, 0, SIDE))
+    return WORKSPACE * alive.peak / SIDE**2
 
 
 def _peaks(model: Segmenter) -> tuple[float, float]:
     """Bytes of tensors that are alive at once: for a pixel that is read for a window, and for one of a strip."""
     in_strips = outside = 0
+    runner = OutOfCore(cast(StagedModel, model.network), SIDE, SIDE, window=(SIDE, SIDE), strip=SIDE)
 
     def enter(*_: object) -> None:
         nonlocal outside
@@ -114,10 +123,9 @@ def _peaks(model: Segmenter) -> tuple[float, float]:
             if isinstance(stage, Swept):
                 for hook in (stage.register_forward_pre_hook(enter), stage.register_forward_hook(leave)):
                     stack.callback(hook.remove)
-        folder = Path(stack.enter_context(TemporaryDirectory()))
+        work = stack.enter_context(closing(WorkFolder(Path(stack.enter_context(TemporaryDirectory())))))
         with _Alive() as alive, suppress(ValueError):
-            for _ in segment_windows(model, _Blank(model), folder, window=SIDE, strip=SIDE):
-                pass
+            segment_windows(model, _Blank(model), runner, work)
     return alive.peak / SIDE**2, in_strips / SIDE**2
 
 

@@ -3,24 +3,23 @@
 Local stages run window by window, each on the rows and columns around that it sees. A stage with sweeps runs on strips
 of rows over the whole width: once from the top for the states of the sweeps that run downwards, then from the bottom,
 where those that run upwards join in. Only the maps before and after sweeps are kept, in files; what lies between is
-computed again wherever it is needed, which for the finest maps is cheaper than to keep them.
+computed again wherever it is needed, which for the finest maps is cheaper than to keep them. Each window and each strip
+is a step that reads and writes nothing but files, so that another process can go on after any of them.
 """
 
 import math
 from collections.abc import Callable, Container, Generator, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from ..layers.stages import Local, StagedModel, Swept
 from ..layers.sweep import Sweep, Sweeps
 from .allocator import return_freed_memory
-from .map_files import Box, MapFile, StateFile
+from .map_files import Box, MapFile, StateFiles, cut, saved_bytes
+from .work_folder import WorkFolder
 
 
 class OutOfCore:
@@ -29,10 +28,8 @@ class OutOfCore:
     Args:
         model: A model in evaluation mode. Each of its sweeps goes down or up through strips of rows, or stays in them;
             those of one stage that do not stay run side by side over the same map.
-        read: Gives a window of the picture, (1, in_channels, h, w), normalised as in training.
         height: Rows of the picture.
         width: Columns of the picture.
-        folder: An empty folder, where files grow while the picture is segmented.
         window: Rows and columns of the picture that local stages take at once.
         strip: Rows of the picture that sweeps take at once.
 
@@ -43,10 +40,8 @@ class OutOfCore:
     def __init__(
         self,
         model: StagedModel,
-        read: Callable[[Box], Tensor],
         height: int,
         width: int,
-        folder: Path,
         *,
         window: tuple[int, int] = (512, 512),
         strip: int = 256,
@@ -54,46 +49,61 @@ class OutOfCore:
         self.stages = cast(dict[str, Local | Swept], dict(model.stages))
         for name, stage in self.stages.items():
             if not all(isinstance(sweep, Sweep) and sweep.order.downwards for sweep in _sweeps(stage)):
-                raise ValueError(f"{type(model).__name__} has sweeps in {name} that need the whole picture in memory")
-        self.read_picture, self.height, self.width = read, height, width
-        self.folder, self.window, self.strip = folder, window, strip
-        self.sizes = {"image": tuple(size + -size % model.total_stride for size in (height, width))}
+                raise ValueError(
+                    f"{type(model).__name__} has sweeps in {name} that need the whole picture in memory; "
+                    "--tile 512 segments it in tiles, with another result where they meet"
+                )
+        self.height, self.width = height, width
+        self.window, self.strip = window, strip
+        stride = model.total_stride
+        self.sizes = {"image": (height + -height % stride, width + -width % stride)}
         for name, stage in self.stages.items():
             up, down = (stage.upscale, stage.stride) if isinstance(stage, Local) else (1, 1)
-            self.sizes[name] = tuple(size * up // down for size in self.sizes[stage.inputs[0]])
+            rows, columns = self.sizes[stage.inputs[0]]
+            self.sizes[name] = (rows * up // down, columns * up // down)
         self.swept = [name for name, stage in self.stages.items() if isinstance(stage, Swept)]
         self.kept: dict[str, MapFile] = {}
         self._measure(model)
 
+    def __repr__(self) -> str:
+        return f"windows of {self.window}, strips of {self.strip}"
+
     @torch.inference_mode()
     def _measure(self, model: StagedModel) -> None:
-        """Find the channels of all maps and the bytes of the states that run downwards, on a small picture."""
-        self.side = model.total_stride
-        maps = {"image": torch.zeros(1, model.in_channels, self.side, self.side)}
-        self.state_bytes = {}
+        """Find the channels of all maps and the bytes of the states' files, on a small picture."""
+        side = model.total_stride
+        scale = self.sizes["image"][1] // side
+        maps = {"image": torch.zeros(1, model.in_channels, side, side)}
+        self.state_bytes = {}  # of the states that run downwards, and of those that run upwards
         for name, stage in self.stages.items():
             inputs = [maps[source] for source in stage.inputs]
             if isinstance(stage, Swept):
                 maps[name], state = stage(*inputs)
-                leaves = tree_leaves(_joined(state, None, iter(_upwards(stage))))
-                self.state_bytes[name] = sum(StateFile.HEADER + leaf.nbytes for leaf in leaves if leaf is not None)
+                upwards = _upwards(stage)
+                states = [_joined(state, None, iter(upwards)), _joined(None, state, iter(upwards))]
+                self.state_bytes[name] = [saved_bytes(each, scale) for each in states]
             else:
                 maps[name] = stage(*inputs)
         self.channels = {name: x.shape[1] for name, x in maps.items()}
 
-    @property
-    def temporary_bytes(self) -> int:
-        """The most that all files take at once; where a state does not grow with the width, less is taken."""
+    def temporary_bytes(self, written: int = 0) -> int:
+        """The most that all files take at once; where a state does not grow with the width, less is taken.
+
+        Args:
+            written: Bytes that are written to the folder for each pixel of the picture from what `run` gives.
+        """
+
+        def taken(kept: set[str]) -> int:
+            return sum(4 * self.channels[each] * math.prod(self.sizes[each]) for each in kept)
+
         most, kept = 0, set[str]()
         for name in self.swept:
             kept |= {self.stages[name].inputs[0], name}
-            maps = sum(4 * self.channels[each] * math.prod(self.sizes[each]) for each in kept)
-            states = 0
-            if not cast(Swept, self.stages[name]).strips:
-                states = (len(self._strips(name)) - 1) * self.state_bytes[name] * self.sizes["image"][1] // self.side
-            most = max(most, maps + states)
+            strips, (downwards, upwards) = len(self._strips(name)), self.state_bytes[name]
+            once = cast(Swept, self.stages[name]).strips
+            most = max(most, taken(kept) + strips * downwards + (0 if once else strips * upwards - downwards))
             kept &= self._needed_after(name, kept)
-        return most
+        return max(most, taken(kept) + written * self.height * self.width)
 
     @property
     def window_pixels(self) -> int:
@@ -106,20 +116,43 @@ class OutOfCore:
             most = max(most, (around.bottom - around.top) * (around.right - around.left))
         return most
 
+    @property
+    def steps(self) -> int:
+        """How many windows and strips are computed in all."""
+        count, kept = len(self._parts), set[str]()
+        for name in self.swept:
+            (source,) = self.stages[name].inputs
+            strips = len(self._strips(name))
+            count += 0 if source in kept else len(self._source_windows(source))
+            count += strips if cast(Swept, self.stages[name]).strips else 2 * strips - 1
+            kept |= {source, name}
+            kept &= self._needed_after(name, kept)
+        return count
+
+    @property
+    def _parts(self) -> list[Box]:
+        """The windows of the picture, which are computed last."""
+        return [*cut(self.height, self.width, *self.window)]
+
     @torch.inference_mode()
-    def run(self) -> Generator[tuple[Box, Tensor], None, None]:
-        """The logits (1, num_classes, h, w) of windows that cover the picture, with their places."""
+    def run(self, read: Callable[[Box], Tensor], work: WorkFolder) -> Generator[tuple[Box, Tensor], None, None]:
+        """The logits (1, num_classes, h, w) of windows that cover the picture, with their places.
+
+        Args:
+            read: Gives a window of the picture, (1, in_channels, h, w), normalised as in training.
+            work: Where files grow in the meantime; windows that are done by its record are left out.
+        """
+        self.read_picture, self.kept = read, {}
         *_, last = self.stages
-        with ExitStack() as self.files:
-            for name in self.swept:
-                self._sweep(name)
-                for kept in self.kept.keys() - self._needed_after(name, self.kept):
-                    self.kept.pop(kept).close()
-            return_freed_memory()
-            for box in self._windows("image", *self.window):
-                if box.top < self.height and box.left < self.width:
-                    inside = Box(box.top, min(box.bottom, self.height), box.left, min(box.right, self.width))
-                    yield inside, self._compute(last, inside)
+        for name in self.swept:
+            self._sweep(name, work)
+            for kept in self.kept.keys() - self._needed_after(name, self.kept):
+                work.remove(self.kept.pop(kept))
+        return_freed_memory()
+        for box in work.steps(self._parts):
+            yield box, self._compute(last, box)
+        for kept in [*self.kept]:
+            work.remove(self.kept.pop(kept))
 
     def _middle(self, name: str) -> Box:
         """A window of a map that has others on all sides, if there are any."""
@@ -133,56 +166,59 @@ class OutOfCore:
         later = [*self.swept[self.swept.index(name) + 1 :], last]
         return set().union(*(self._boxes(each, Box(0, 1, 0, 1), kept) for each in later))
 
-    def _sweep(self, name: str) -> None:
+    def _sweep(self, name: str, work: WorkFolder) -> None:
         """Run a stage with sweeps and keep its map."""
         stage = cast(Swept, self.stages[name])
         (source,) = stage.inputs
         if source not in self.kept:
-            boxes = self._windows(source, *self._scaled(source, *self.window))
-            self._keep(source, ((box, self._compute(source, box)) for box in boxes))
-        self._keep(name, self._run_strips(name, stage, self.kept[source]))
+            windows = work.steps(self._source_windows(source))
+            self._keep(source, ((box, self._compute(source, box)) for box in windows), work)
+        self._keep(name, self._run_strips(name, stage, self.kept[source], work), work)
+
+    def _source_windows(self, name: str) -> list[Box]:
+        rows, columns = self._scaled(name, *self.window)
+        return [*cut(*self.sizes[name], rows, columns)]
 
     def _strips(self, name: str) -> list[Box]:
         (rows,) = self._scaled(name, self.strip)
-        return [*self._windows(name, rows, self.sizes[name][1])]
+        return [*cut(*self.sizes[name], rows, self.sizes[name][1])]
 
     def _scaled(self, name: str, *pixels: int) -> list[int]:
         """How many rows or columns of a map stand for those of the picture; at least one."""
         scale = self.sizes["image"][0] // self.sizes[name][0]
         return [max(1, count // scale) for count in pixels]
 
-    def _run_strips(self, name: str, stage: Swept, source: MapFile) -> Iterator[tuple[Box, Tensor]]:
+    def _run_strips(self, name: str, stage: Swept, source: MapFile, work: WorkFolder) -> Iterator[tuple[Box, Tensor]]:
         """The map of a stage with sweeps, strip by strip."""
-        upwards, strips = _upwards(stage), self._strips(name)
-        state = None
-        with StateFile(self.folder / f"{name}.states") as from_above:
-            if not stage.strips:
-                for box in strips:
-                    from_above.push(state)
-                    _, state = stage(source.read(box), state)
-                    state = _joined(state, None, iter(upwards))
-                strips, state = strips[::-1], None
-            for box in strips:
-                if from_above.states:
-                    state = _joined(from_above.pop(), state, iter(upwards))
-                output, state = stage(source.read(box), state)
-                yield box, output
-                del output
+        upwards, strips = _upwards(stage), [*enumerate(self._strips(name))]
+        downward, upward = (StateFiles(work.path, f"{name}.{way}", len(strips)) for way in ("down", "up"))
+        if not stage.strips:
+            for number, box in work.steps(strips[:-1]):
+                _, state = stage(source.read(box), downward.load(number - 1))
+                downward.save(number, _joined(state, None, iter(upwards)))
+            strips.reverse()
+        for number, box in work.steps(strips):
+            before = downward.load(number - 1)
+            if stage.strips:
+                output, state = stage(source.read(box), before)
+                downward.save(number, state)
+            else:
+                output, state = stage(source.read(box), _joined(before, upward.load(number + 1), iter(upwards)))
+                upward.save(number, _joined(None, state, iter(upwards)))
+            yield box, output
+            del output
+        work.record()
+        downward.remove()
+        upward.remove()
 
-    def _keep(self, name: str, windows: Iterator[tuple[Box, Tensor]]) -> None:
+    def _keep(self, name: str, windows: Iterator[tuple[Box, Tensor]], work: WorkFolder) -> None:
         """Write a whole map to a file."""
         return_freed_memory()
-        file = self.files.enter_context(MapFile(self.folder / name, self.channels[name], *self.sizes[name]))
+        file = work.map(name, self.channels[name], *self.sizes[name])
         for box, x in windows:
             file.write(box, x)
             del x  # or it would be in memory beside the next
         self.kept[name] = file
-
-    def _windows(self, name: str, rows: int, columns: int) -> Iterator[Box]:
-        height, width = self.sizes[name]
-        for top in range(0, height, rows):
-            for left in range(0, width, columns):
-                yield Box(top, min(top + rows, height), left, min(left + columns, width))
 
     def _compute(self, name: str, box: Box) -> Tensor:
         """A window of the map of a local stage."""

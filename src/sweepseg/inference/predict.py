@@ -5,35 +5,30 @@ import io
 import json
 import math
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from ..errors import InputError, OutputError, UsageError, printable
-from ..io.files import (
-    Found,
-    atomic_write,
-    find_images,
-    is_zarr,
-    open_regular,
-    remove_stale_temporaries,
-    temporary_folder,
-)
+from ..errors import InputError, UsageError
+from ..io.files import Found, atomic_write, find_images, is_zarr, open_regular, remove_stale_temporaries
 from ..io.header import exceeds
-from ..io.image_windows import Windows
 from ..io.images import read_image, write_image
-from ..io.mask_windows import Color, geotiff_windows, png_windows
+from ..io.mask_windows import geotiff_windows
 from ..io.raster import read_georeference
 from ..io.windows import open_windows
+from ..layers.stages import StagedModel
 from ..models.segmenter import ModelConfig, Segmenter
-from .memory import max_pixels, plan
+from .memory import max_pixels
+from .parts import Parts, Targets, palette_of, refusing
 from .segment import Segmentation, mask_files, segment
-from .windows import segment_windows
+from .windows import Array
+
+LARGE = 1_000_000  # pixels that take some seconds
 
 
 @dataclass
@@ -67,10 +62,14 @@ def predict(
     probs: bool = False,
     geotiff: bool = False,
     skip_existing: bool = False,
+    resume: bool = False,
     memory: int = 4_000_000_000,
+    tile: int | None = None,
+    overlap: float = 0.25,
     say: Callable[[str], None] = lambda line: None,
     note: Callable[[str], None] = lambda line: None,
     progress: Callable[[list[Found]], Iterable[Found]] = iter,
+    listen: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Predicted:
     """Segment an image or a folder of images, each by itself, so that no mask depends on what else is in the folder.
 
@@ -87,14 +86,20 @@ def predict(
         geotiff: Also write the mask as `<stem>.tif` with the coordinate reference system, the transform and, where a
             byte can hold it, the value of missing pixels of the image. Missing pixels are segmented like others.
         skip_existing: Leave out inputs whose outputs are there; each is written whole, so this continues a run.
+        resume: Go on within an image that an earlier run segmented in parts until it was killed or interrupted, or the
+            disk was full. Without it what such a run left in ``output`` is removed.
         memory: The most bytes of memory that the process may take.
+        tile: Cut every image into overlapping tiles of so many rows and columns, each segmented by itself, and blend
+            their logits. Any model can do this with images of any size, but where tiles meet the result is another.
+        overlap: Share of a tile that the next one sees too, 0 to 0.9.
         say: Called with one line for each bad input.
-        note: Called with one line for each image that does not fit in memory.
+        note: Called with one line for each image that does not fit in memory, and on what is left of earlier runs.
         progress: Hands the inputs on and may draw a bar.
+        listen: Called within a large image with its name, the steps that are done and their number.
 
     Raises:
         UsageError: No image found, an output would overwrite an input or another output, the memory does not even hold
-            the model, or a package is missing.
+            the model, a tile cannot be had, or a package is missing.
         OutputError: The output cannot be written, or temporary files would not fit on its disk.
 
     >>> import sweepseg, tempfile
@@ -108,12 +113,14 @@ def predict(
     inputs = find_images(source)
     if geotiff and find_spec("rasterio") is None:
         raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')
+    _check_tiles(tile, overlap, probs)
     allowed = max_pixels(model, memory)
     targets = [_targets(found, output, model.config, overlay, probs, geotiff) for found in inputs]
     _refuse_overwriting(source, inputs, output, targets)
     report = output / "report.jsonl"
     atomic_write(report, b"")  # shows before any work that the folder takes files
     remove_stale_temporaries(output)
+    parts = Parts(model, output, memory, tile=tile, overlap=overlap, resume=resume, note=note, listen=listen)
     target_of = dict(zip(inputs, targets, strict=True))
     result, rows = Predicted(), []
     try:
@@ -126,17 +133,23 @@ def predict(
             else:
                 try:
                     zarr = is_zarr(found.path) and found.path.is_dir()
-                    if not zarr:
+                    if zarr:
+                        digest = _digest_folder(found.path)
+                    else:
                         with open_regular(found.path) as file:
-                            row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
+                            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+                        row |= {"sha256": digest}
                     if zarr or exceeds(found.path, allowed):
                         with open_windows(found.path) as windows:
-                            row |= {"mode": "out of core", "height": windows.height, "width": windows.width}
-                            row |= _write_in_parts(model, windows, target, output, memory, note)
+                            row |= parts.write(found, digest, windows, target)
                     else:
                         image = read_image(found.path, max_pixels=allowed)
-                        row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
-                        _write(_segment(model, image, found.path), target, found.path)
+                        if tile:
+                            row |= parts.write(found, digest, Array(image, found.path), target)
+                        else:
+                            row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
+                            with _listening(model, image, found.path.name, listen):
+                                _write(_segment(model, image, found.path), target, found.path)
                     result.done.append(found.path)
                     row |= {"status": "done"}
                 except InputError as error:  # kept without its traceback, which would keep the image
@@ -149,31 +162,20 @@ def predict(
     return result
 
 
-@dataclass(frozen=True)
-class _Targets:
-    """What is written for one input: the mask (a folder for multilabel), and what else was asked for."""
-
-    mask: Path
-    overlay: Path | None
-    probs: Path | None
-    geotiffs: list[Path]
-    files: list[Path]
-
-
-def _targets(found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool) -> _Targets:
+def _targets(found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool) -> Targets:
     stem = output / found.relative.with_suffix("")
     mask = stem if config.task == "multilabel" else _named(stem, ".png")
     extra = _named(stem, ".overlay.png") if overlay else None, _named(stem, ".probs.npz") if probs else None
     masks = mask_files(mask, config)
     geotiffs = [path.with_suffix(".tif") for path in masks] if geotiff else []
-    return _Targets(mask, *extra, geotiffs, files=[*masks, *filter(None, extra), *geotiffs])
+    return Targets(mask, *extra, geotiffs, files=[*masks, *filter(None, extra), *geotiffs])
 
 
 def _named(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
 
 
-def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets: list[_Targets]) -> None:
+def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets: list[Targets]) -> None:
     if source.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
         raise UsageError(f"the output folder {output} lies inside the input folder {source}; name another --output")
     writers = {os.path.realpath(found.path): found for found in inputs}
@@ -187,25 +189,31 @@ def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets
                 )
 
 
-@contextmanager
-def _refusing(path: Path, height: int, width: int) -> Iterator[None]:
-    """Turn what segmenting raises for reasons that lie in the image into `InputError`."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(path, str(error)) from None
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error).lower():
-            raise
-        raise InputError(path, f"{width}x{height} pixels are too large for memory; cut the image into parts") from None
-
-
 def _segment(model: Segmenter, image: np.ndarray, path: Path) -> Segmentation:
-    with _refusing(path, *image.shape[:2]):
+    with refusing(path, *image.shape[:2]):
         return segment(model, image)
 
 
-def _write(result: Segmentation, target: _Targets, path: Path) -> None:
+@contextmanager
+def _listening(
+    model: Segmenter, image: np.ndarray, name: str, listen: Callable[[str, int, int], None]
+) -> Iterator[None]:
+    """Have the stages of a model tell when they are done with an image that takes some seconds."""
+    stages = [*cast(StagedModel, model.network).stages.values()] if math.prod(image.shape[:2]) > LARGE else []
+    done = 0
+
+    def listen_once_more(*_: object) -> None:
+        nonlocal done
+        done += 1
+        listen(name, done, len(stages))
+
+    with ExitStack() as stack:
+        for stage in stages:
+            stack.callback(stage.register_forward_hook(listen_once_more).remove)
+        yield
+
+
+def _write(result: Segmentation, target: Targets, path: Path) -> None:
     result.save(target.mask)
     if target.overlay:
         write_image(target.overlay, result.overlay())
@@ -217,43 +225,17 @@ def _write(result: Segmentation, target: _Targets, path: Path) -> None:
         height, width = result.mask.shape[-2:]
         georeference = read_georeference(path)
         for file, mask in zip(target.geotiffs, _masks(result), strict=True):
-            with geotiff_windows(file, height, width, _palette(result.config), georeference) as write:
+            with geotiff_windows(file, height, width, palette_of(result.config), georeference) as write:
                 write(0, mask)
 
 
-def _write_in_parts(
-    model: Segmenter, image: Windows, target: _Targets, output: Path, memory: int, note: Callable[[str], None]
-) -> dict[str, object]:
-    """Segment and write an image that is larger than memory; what the report says about it."""
-    path, size = Path(image.path), (image.height, image.width)
-    if target.probs:
-        raise InputError(path, "too large for memory, so its probabilities cannot be written; leave out --probs")
-    masks = mask_files(target.mask, model.config)
-    with temporary_folder(output) as folder, _refusing(path, *size), ExitStack() as stack:
-        bands = len(masks) + len(target.geotiffs) + 3 * bool(target.overlay)
-        try:
-            parts = plan(model, image, memory, written=bands)
-        except ValueError as error:
-            raise InputError(path, f"too large for memory: {error}") from None
-        needed, free = parts.temporary_bytes, shutil.disk_usage(folder).free
-        files = f"{needed / 1e9:.3g} GB of temporary files ({needed / math.prod(size):.3g} bytes a pixel)"
-        if needed > free:
-            raise OutputError(f"{printable(path)} takes {files}, but {output} has {free / 1e9:.3g} GB free")
-        note(f"{printable(path)}: {image.width}x{image.height} pixels in parts, with {files}")
-        palette = _palette(model.config)
-        pngs = [stack.enter_context(png_windows(file, *size, palette)) for file in masks]
-        geotiffs = [
-            stack.enter_context(geotiff_windows(file, *size, palette, image.georeference)) for file in target.geotiffs
-        ]
-        overlay = stack.enter_context(png_windows(target.overlay, *size)) if target.overlay else None
-        windows = segment_windows(model, image, folder, window=parts.window, strip=parts.strip)
-        for box, result in stack.enter_context(closing(windows)):
-            for writers in (pngs, geotiffs):
-                for write, mask in zip(writers, _masks(result), strict=False):  # no GeoTIFFs, or one for each mask
-                    write(box.left, mask)
-            if overlay:
-                overlay(box.left, result.overlay())
-    return {"temporary_bytes": needed}
+def _check_tiles(tile: int | None, overlap: float, probs: bool) -> None:
+    if tile is not None and tile < 1:
+        raise UsageError(f"tile is {tile}; give at least 1")
+    if not 0 <= overlap <= 0.9:
+        raise UsageError(f"overlap is {overlap}; give 0 to 0.9")
+    if tile is not None and probs:
+        raise UsageError("probabilities are not written of tiles; leave out --probs or --tile")
 
 
 def _masks(result: Segmentation) -> np.ndarray:
@@ -261,5 +243,10 @@ def _masks(result: Segmentation) -> np.ndarray:
     return result.mask if result.mask.ndim == 3 else result.mask[None]
 
 
-def _palette(config: ModelConfig) -> Sequence[Color]:
-    return ((0, 0, 0), (255, 255, 255)) if config.task == "multilabel" else config.palette
+def _digest_folder(folder: Path) -> str:
+    """A digest of the names, sizes and times of all files of a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        status = path.stat()
+        digest.update(os.fsencode(path.relative_to(folder)) + f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

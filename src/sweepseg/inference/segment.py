@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import overlay, write_mask
@@ -34,12 +35,8 @@ class Segmentation:
         Args:
             alpha: Strength of the colours, 0 to 1.
         """
-        shown = np.rint((self.image if self.image.shape[2] == 3 else self.image[..., :1]) * 255).astype(np.uint8)
-        if self.mask.ndim == 2:
-            return overlay(shown, self.mask, self.config.palette, alpha)
-        for mask, color in zip(self.mask, self.config.palette, strict=True):
-            shown = overlay(shown, mask, ((0, 0, 0), color), alpha)
-        return shown
+        masks = self.mask if self.mask.ndim == 3 else self.mask[None]
+        return paint(self.image, masks, self.config, alpha)
 
     def save(self, path: str | Path) -> None:
         """Write the mask as an index PNG whose palette shows the classes' colours.
@@ -53,6 +50,23 @@ class Segmentation:
             return
         for file, mask in zip(mask_files(path, self.config), self.mask, strict=True):
             write_mask(file, mask, ((0, 0, 0), (255, 255, 255)))
+
+
+def paint(image: np.ndarray, masks: np.ndarray, config: ModelConfig, alpha: float = 0.5) -> np.ndarray:
+    """Paint classes over an image, see `Segmentation.overlay`.
+
+    Args:
+        image: float32 (H, W, C) in [0, 1].
+        masks: uint8 (N, H, W): one, or for multilabel one for each class.
+        config: The model's.
+        alpha: Strength of the colours, 0 to 1.
+    """
+    shown = np.rint((image if image.shape[2] == 3 else image[..., :1]) * 255).astype(np.uint8)
+    if config.task != "multilabel":
+        return overlay(shown, masks[0], config.palette, alpha)
+    for mask, color in zip(masks, config.palette, strict=True):
+        shown = overlay(shown, mask, ((0, 0, 0), color), alpha)
+    return shown
 
 
 def mask_files(path: Path, config: ModelConfig) -> list[Path]:
@@ -81,10 +95,19 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or not pixels.size:
         raise ValueError(f"got an image of shape {pixels.shape}; give (H, W) or (H, W, C), none of them 0")
-    unit = fit_channels(to_unit(pixels, model.config.input_range), len(model.config.mean))
-    batch = torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]
+    unit = to_input(model, pixels)
     task = TASKS[model.config.task](len(model.config.classes))
     with torch.inference_mode():
-        logits = model(batch.to(model.mean.device, memory_format=torch.channels_last))
+        logits = model(to_batch(unit).to(model.mean.device, memory_format=torch.channels_last))
         mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
     return Segmentation(mask.cpu().numpy(), probabilities.cpu().numpy(), unit, model.config)
+
+
+def to_input(model: Segmenter, pixels: np.ndarray) -> np.ndarray:
+    """Pixels (H, W, C) of any type as the model takes them, float32 in [0, 1] with its number of channels."""
+    return fit_channels(to_unit(pixels, model.config.input_range), len(model.config.mean))
+
+
+def to_batch(unit: np.ndarray) -> Tensor:
+    """An image (H, W, C) as a batch (1, C, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]

@@ -1,67 +1,87 @@
 """Segmenting an image that does not fit in memory, window by window."""
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import cast
+import os
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..io.image_windows import Windows
-from ..io.images import fit_channels, to_unit
-from ..layers.stages import StagedModel
 from ..models.segmenter import Segmenter
 from ..tasks import TASKS
-from .map_files import Box, MapFile
+from .map_files import Box, MapFile, cut
 from .out_of_core import OutOfCore
-from .segment import Segmentation
+from .segment import to_batch, to_input
+from .tiles import Tiles
+from .work_folder import WorkFolder
 
 BAND = 8_000_000  # bytes of an image that is copied at once
 
 
-def segment_windows(
-    model: Segmenter, image: Windows, folder: Path, *, window: int, strip: int
-) -> Generator[tuple[Box, Segmentation], None, None]:
-    """Segment an image; the windows come row by row, each row from the left, and cover it without overlap.
+def segment_windows(model: Segmenter, image: Windows, runner: OutOfCore | Tiles, work: WorkFolder) -> MapFile:
+    """Segment an image in parts.
 
     Args:
         model: What `sweepseg.load` returned.
-        image: What `io.windows.open_windows` returned.
-        folder: An empty folder, where files grow in the meantime.
-        window: Rows and columns of a window.
-        strip: Rows that sweeps take at once.
+        image: What `io.windows.open_windows` or `copied` returned.
+        runner: In which parts: what `memory.plan` returned, for the result of `segment`, or `Tiles`.
+        work: Where files grow in the meantime; what is done by its record is not done again.
+
+    Returns:
+        The masks, uint8 (1, N, H, W): one, or for multilabel one for each class.
 
     Raises:
         InputError: A window cannot be read.
-        ValueError: A sweep of the model needs the whole picture, or the image does not suit the model.
+        ValueError: The image does not suit the model, or makes it return something that is not finite.
     """
-    task = TASKS[model.config.task](len(model.config.classes))
+    task, size = TASKS[model.config.task](len(model.config.classes)), (image.height, image.width)
 
-    def unit(box: Box) -> np.ndarray:
-        return fit_channels(to_unit(read(*box), model.config.input_range), len(model.config.mean))
-
-    def normalised(box: Box) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(unit(box).transpose(2, 0, 1)))[None]
+    def read(box: Box) -> torch.Tensor:
+        batch = to_batch(to_input(model, image.read(*box))).contiguous(memory_format=torch.channels_last)
         return (batch - model.mean) / model.std
 
-    with ExitStack() as stack:
-        read = stack.enter_context(_copied(image, folder / "image")) if image.from_top else image.read
-        network, size = cast(StagedModel, model.network), (image.height, image.width)
-        runner = OutOfCore(network, normalised, *size, folder, window=(window, window), strip=strip)
-        for box, logits in stack.enter_context(closing(runner.run())):
-            mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
-            yield box, Segmentation(mask.numpy(), probabilities.numpy(), unit(box), model.config)
+    masks = work.map("masks", count_masks(model), *size, dtype=torch.uint8)
+    for box, logits in runner.run(read, work):
+        mask = task.decode(logits)
+        masks.write(box, mask if mask.dim() == 4 else mask[:, None])
+    return masks
 
 
-@contextmanager
-def _copied(image: Windows, path: Path) -> Iterator[Callable[..., np.ndarray]]:
-    """The method ``read`` of an image, from a copy of its pixels in a file."""
-    dtype = torch.from_numpy(np.empty(0, image.dtype)).dtype
+def count_masks(model: Segmenter) -> int:
+    """How many masks an image gets: one, or for multilabel one for each class."""
+    return len(model.config.classes) if model.config.task == "multilabel" else 1
+
+
+class Copy(Windows):
+    """A copy of an image in a file of plain samples, for one that can only be read quickly from the top."""
+
+    from_top = False
+
+    def __init__(self, image: Windows, work: WorkFolder):
+        self.path, self.georeference, self.dtype = image.path, image.georeference, image.dtype
+        self.height, self.width, self.channels = image.height, image.width, image.channels
+        dtype = torch.from_numpy(np.empty(0, image.dtype)).dtype
+        self.file = work.map("image", image.channels, image.height, image.width, dtype=dtype)
+        for box in work.steps(bands(image)):
+            self.file.write(box, torch.from_numpy(image.read(*box)).permute(2, 0, 1)[None])
+
+    def _read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        return self.file.read(Box(top, bottom, left, right))[0].permute(1, 2, 0).numpy()
+
+
+def bands(image: Windows) -> list[Box]:
+    """The parts of an image in which `Copy` reads it, from the top; none where it need not be copied."""
     rows = max(1, BAND // (image.width * image.channels * image.dtype.itemsize))
-    with MapFile(path, image.channels, image.height, image.width, dtype=dtype) as file:
-        for top in range(0, image.height, rows):
-            box = Box(top, min(top + rows, image.height), 0, image.width)
-            file.write(box, torch.from_numpy(image.read(*box)).permute(2, 0, 1)[None])
-        yield lambda *box: file.read(Box(*box))[0].permute(1, 2, 0).numpy()
+    return [*cut(image.height, image.width, rows, image.width)] if image.from_top else []
+
+
+class Array(Windows):
+    """An image in memory, (H, W, C)."""
+
+    from_top = False
+
+    def __init__(self, pixels: np.ndarray, path: str | os.PathLike[str]):
+        self.path, self.pixels, self.dtype = path, pixels, pixels.dtype
+        self.height, self.width, self.channels = pixels.shape
+
+    def _read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        return self.pixels[top:bottom, left:right]
