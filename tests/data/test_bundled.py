@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from sweepseg.data import check, nuclei_sample, open_by_name
-from sweepseg.errors import UsageError
+from sweepseg.data import bundled, check, digit_sample, nuclei_sample, open_by_name
+from sweepseg.data.digit_scenes import NAMES, scene
+from sweepseg.errors import OutputError, UsageError
+from sweepseg.inference.segment import segment
+from sweepseg.training.fit import train
+from sweepseg.training.settings import Settings
 
 
 def test_nuclei_sample_is_small_whole_and_of_several_kinds():
@@ -46,3 +52,88 @@ def test_no_picture_is_in_both_splits():
 def test_notice_names_origin_and_licence():
     notice = (nuclei_sample().root / "NOTICE").read_text()
     assert all(word in notice for word in ("CC0", "BBBC038", "Caicedo", "Changed"))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A folder for caches of its own, and few digit scenes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(bundled, "SCENES", {"train": 12, "val": 1, "test": 1})
+    return tmp_path / "cache" / "sweepseg"
+
+
+def test_digit_sample_holds_the_scenes_as_files_in_the_default_layout(cache):
+    dataset = digit_sample()
+    assert (dataset.task, dataset.classes) == ("multiclass", ("background", *NAMES))
+    assert not check(dataset).errors and dataset.root.parent == cache
+    for split, samples in dataset.splits.items():
+        for index, sample in enumerate(samples):
+            made = scene(0, split, index)
+            files = (sample.image, sample.mask, dataset.root / "instances" / split / f"{sample.name}.png")
+            for file, pixels in zip(files, (made.image, made.mask, made.instances), strict=True):
+                np.testing.assert_array_equal(np.asarray(Image.open(file)), pixels)
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 12, "val": 1, "test": 1}
+    assert sum(path.stat().st_size for path in dataset.root.rglob("*.png")) / 14 * 550 < 7_000_000
+    assert "CC BY 4.0" in (dataset.root / "NOTICE").read_text()
+
+
+def test_digit_sample_is_written_once_and_opens_by_name(cache, monkeypatch):
+    dataset = open_by_name("digits")
+    monkeypatch.setattr(bundled, "_write_scenes", lambda folder: pytest.fail("written again"))
+    assert open_by_name("digits") == digit_sample() == dataset
+    with pytest.raises(UsageError, match="has 11 classes; binary takes two"):
+        open_by_name("digits", task="binary")
+
+
+def test_an_interrupted_write_leaves_nothing_behind(cache, monkeypatch):
+    def stop(seed, split, index):
+        if index == 3:
+            raise KeyboardInterrupt
+        return scene(seed, split, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundled, "scene", stop)
+        with pytest.raises(KeyboardInterrupt):
+            digit_sample()
+    assert not [*cache.iterdir()]
+    assert len(digit_sample().splits["train"]) == 12 and len([*cache.iterdir()]) == 1
+
+
+def test_the_scenes_of_a_faster_process_are_taken(cache, monkeypatch):
+    write = bundled._write_scenes
+
+    def late(folder):
+        write(folder)
+        write(cache / f"digits-{bundled.EDITION}")
+
+    monkeypatch.setattr(bundled, "_write_scenes", late)
+    assert not check(digit_sample()).errors and len([*cache.iterdir()]) == 1
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match=f"{tmp_path}/file.*; name a folder for the digit scenes in XDG_CACHE_HOME"):
+        open_by_name("digits")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(OutputError, match="no home; name a folder"):
+        open_by_name("digits")
+
+
+def test_a_short_training_finds_digits_that_it_never_saw(cache, tmp_path, monkeypatch):
+    """The majority class finds none, which is an IoU of 0."""
+    monkeypatch.setattr(bundled, "SCENES", {"train": 64, "test": 12})
+    options = {"steps": 30, "batch_size": 4, "ema": 0.9, "flip": False, "scale": (0.9, 1.1), "colour": 0.2}
+    model = train(Settings(data="digits", output=str(tmp_path / "run"), **options)).model
+    both = either = 0
+    for sample in digit_sample().splits["test"]:
+        found, drawn = segment(model, sample.image).mask > 0, np.asarray(Image.open(sample.mask)) > 0
+        both, either = both + (found & drawn).sum(), either + (found | drawn).sum()
+    assert both / either > 0.4
+
+
+def test_the_notice_of_the_digits_names_origin_and_licence():
+    notice = (Path(bundled.__file__).parent / "digits" / "NOTICE").read_text()
+    assert all(word in notice for word in ("CC BY 4.0", "10.24432/C50P49", "Alpaydin", "Kaynak", "Changed"))
+    assert (Path(bundled.__file__).parent / "digits" / "glyphs.png").stat().st_size < 100_000

@@ -20,6 +20,7 @@ from sweepseg.io.files import (
     open_regular,
     remove_stale_temporaries,
     replacing,
+    temporary_folder,
 )
 
 from .corpus import RGB, encoded
@@ -186,6 +187,18 @@ def test_a_block_that_fails_replaces_nothing(tmp_path):
             temporary.write_bytes(b"new")
             raise error
         assert (tmp_path / "x").read_bytes() == b"former" and os.listdir(tmp_path) == ["x"]
+
+
+def test_temporary_folders_go_with_what_is_in_them(tmp_path):
+    for error, shown in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "Full"), OutputError)):
+        with pytest.raises(shown), temporary_folder(tmp_path / "out") as folder:
+            assert folder.parent == tmp_path / "out"
+            (folder / "map").write_bytes(b"x")
+            raise error
+        assert os.listdir(tmp_path / "out") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError), temporary_folder(tmp_path / "file"):
+        pass
 
 
 def test_46_the_longest_name_is_written_and_a_longer_one_refused_as_an_input(tmp_path):

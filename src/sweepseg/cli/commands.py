@@ -18,7 +18,7 @@ def check(
     """List every problem of a data set before training does.
 
     Args:
-        data: Folder of the data set, a YAML file with its `root` and `classes`, or "nuclei" for the bundled sample.
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         task: What the masks mean; by default the data set tells.
         json: Print the problems as JSON.
         quiet: Print the problems alone.
@@ -54,7 +54,7 @@ def val(
     """Measure a model on a split of a data set: one pooled confusion matrix over all its pictures.
 
     Args:
-        data: Folder of the data set, a YAML file with its `root` and `classes`, or "nuclei".
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         model: Model folder; by default the nuclei model that comes with sweepseg.
         split: train, val or test.
         hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.

@@ -1,6 +1,6 @@
 """Data sets: finding, checking and reading pairs of image and mask."""
 
-from .bundled import nuclei_sample, open_by_name
+from .bundled import digit_sample, nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
 from .dataset import Problem, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS
@@ -18,6 +18,7 @@ __all__ = [
     "Task",
     "channel_stats",
     "check",
+    "digit_sample",
     "nuclei_sample",
     "open_by_name",
     "open_dataset",

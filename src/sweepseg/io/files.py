@@ -158,6 +158,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def temporary_folder(parent: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder for temporary files in ``parent``, which goes with all of them however the block ends.
+
+    Raises:
+        OutputError: It cannot be made, or the block ended with an `OSError`.
+    """
+    folder = _temporary(Path(parent))
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise OutputError(f"{printable(parent)}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _temporary(parent: Path) -> Path:
     """A name that tells `remove_stale_temporaries` whose it is."""
     return parent / f".sweepseg-{platform.node()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"

@@ -13,7 +13,7 @@ class Settings:
     """One training run. Everything that decides the result stands here, so equal settings give equal weights.
 
     Args:
-        data: Folder of the data set, a YAML file with its `root` and `classes`, or "nuclei" for the bundled sample.
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
         task: binary, multiclass or multilabel; by default the data set tells.
