@@ -8,7 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from sweepseg.data import nuclei_sample
+from sweepseg.data import nuclei_sample, open_dataset
+from sweepseg.data.clips import sequences
+from sweepseg.io.video import open_video
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -70,3 +72,12 @@ def test_demo_segments_trains_measures_and_shows(tmp_path):
     }
     assert (tmp_path / "demo" / "sweepnet_small" / "model.safetensors").exists()
     assert kept.read_text() == "mine"
+
+
+def test_moving_window_makes_videos_that_can_be_trained_on(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, EXAMPLES / "moving_window.py", tmp_path / "data"], env=environment, check=True)
+    videos = sequences(open_dataset(tmp_path / "data").splits["train"])
+    assert [len(frames) for frames in videos.values()] == [16] * 24
+    with open_video(tmp_path / "clip.webm") as (frames, _):
+        assert sum(frame.image.shape == (96, 96, 3) for frame in frames) == 16

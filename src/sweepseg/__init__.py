@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what editors and type checkers see of the names below
     from .inference.predict import predict
     from .inference.segment import segment
     from .inference.streaming import StreamingSegmenter, stream
+    from .inference.video import VideoSegmenter, predict_video
     from .models import MODELS
     from .models.folder import bundled_model, load, save_model
     from .training.fit import train
@@ -28,6 +29,8 @@ _PLACES = {
     "predict": "inference.predict",
     "stream": "inference.streaming",
     "StreamingSegmenter": "inference.streaming",
+    "predict_video": "inference.video",
+    "VideoSegmenter": "inference.video",
     "open_dataset": "data",
     "nuclei_sample": "data",
     "train": "training.fit",
@@ -39,11 +42,13 @@ __all__ = [
     "MODELS",
     "Settings",
     "StreamingSegmenter",
+    "VideoSegmenter",
     "bundled_model",
     "load",
     "nuclei_sample",
     "open_dataset",
     "predict",
+    "predict_video",
     "save_model",
     "segment",
     "stream",

@@ -182,8 +182,8 @@ class BoundaryF1(Metric):
         radius = self.tolerance * math.hypot(*mask.shape[1:])
         for label in range(self.num_classes):
             predicted, true = _boundary(mask == label, valid), _boundary(target == label, valid)
-            self.right[label] += (predicted & _within(radius, true)).sum()
-            self.found[label] += (true & _within(radius, predicted)).sum()
+            self.right[label] += (predicted & within(radius, true)).sum()
+            self.found[label] += (true & within(radius, predicted)).sum()
             self.predicted[label] += predicted.sum()
             self.true[label] += true.sum()
 
@@ -206,7 +206,7 @@ def _boundary(members: Tensor, valid: Tensor) -> Tensor:
     return inside & beside
 
 
-def _within(radius: float, points: Tensor) -> Tensor:
+def within(radius: float, points: Tensor) -> Tensor:
     """Pixels at most ``radius`` from one of ``points``, bool (B, H, W): distances down columns, then along rows."""
     height, width = points.shape[1:]
     rows = torch.arange(height, device=points.device, dtype=torch.float32).view(-1, 1)

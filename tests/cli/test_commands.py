@@ -61,6 +61,8 @@ def test_val_measures_as_numpy_does(dataset, saved, tmp_path, capsys):
     assert run(["val", dataset, "--model", saved, "--split", "test", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["global_accuracy"] == pytest.approx((mask == truth).mean())
+    assert run(["val", dataset, "--model", saved, "--split", "test", "--video", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"video_consistency": None}  # one frame, three classes
     for c, iou in enumerate(scores["iou"]):
         either = ((mask == c) | (truth == c)).sum()
         assert iou == (pytest.approx(((mask == c) & (truth == c)).sum() / either) if either else None)

@@ -123,6 +123,43 @@ GOOD = {
         "cityscapes",
         {"train": {CITY: LABEL_IDS}},
     ),
+    "cityscapes sequences, of which one frame is annotated": (
+        [
+            f"leftImg8bit_sequence/train/{CITY}_leftImg8bit.png",
+            f"leftImg8bit_sequence/train/{CITY[:-2]}18_leftImg8bit.png",
+            TRAIN_IDS,
+        ],
+        "cityscapes_sequence",
+        {"train": {CITY: TRAIN_IDS, f"{CITY[:-2]}18": None}},
+    ),
+    "davis 2016": (
+        [
+            *("JPEGImages/480p/bear/00000.jpg", "JPEGImages/480p/bear/00001.jpg", "JPEGImages/480p/car/00000.jpg"),
+            *("Annotations/480p/bear/00000.png", "Annotations/480p/bear/00001.png", "Annotations/480p/car/00000.png"),
+            "ImageSets/480p/train.txt:/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png\n"
+            "/JPEGImages/480p/bear/00001.jpg /Annotations/480p/bear/00001.png\n",
+            "ImageSets/480p/val.txt:/JPEGImages/480p/car/00000.jpg /Annotations/480p/car/00000.png\n",
+        ],
+        "davis",
+        {
+            "train": {f"bear/0000{i}": f"Annotations/480p/bear/0000{i}.png" for i in range(2)},
+            "val": {"car/00000": "Annotations/480p/car/00000.png"},
+        },
+    ),
+    "davis 2017": (
+        [
+            *("JPEGImages/480p/bear/00000.jpg", "JPEGImages/480p/bear-2/00000.jpg"),
+            *("Annotations/480p/bear/00000.png", "Annotations/480p/bear-2/00000.png"),
+            "ImageSets/2017/train.txt:bear\n",
+        ],
+        "davis",
+        {"train": {"bear/00000": "Annotations/480p/bear/00000.png"}},
+    ),
+    "davis without folders of the resolution": (
+        ["JPEGImages/bear/00000.jpg", "Annotations/bear/00000.png", "train.txt:bear\n"],
+        "davis",
+        {"train": {"bear/00000": "Annotations/bear/00000.png"}},
+    ),
 }
 
 

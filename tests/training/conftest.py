@@ -8,7 +8,7 @@ import torch
 from sweepseg.models import MODELS
 from sweepseg.training.settings import Settings
 
-from .harness import Tiny, write_pictures
+from .harness import Tiny, tiny_video, write_pictures, write_videos
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,7 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(MODELS, "tiny", lambda num_classes, in_channels: Tiny(num_classes, in_channels))
+    monkeypatch.setitem(MODELS, "tiny_video", tiny_video)
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ def no_collection():
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data"), train=6, val=2)
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory) -> Path:
+    return write_videos(tmp_path_factory.mktemp("videos"), train=2, val=1, frames=8)
 
 
 @pytest.fixture

@@ -12,7 +12,11 @@ from torch import nn
 
 from sweepseg import orders
 from sweepseg.cells import MinGRU
+from sweepseg.cells.conv_gru import ConvGRU
+from sweepseg.layers.conv_rnn import ConvRNN
+from sweepseg.layers.stages import Local, StagedModel
 from sweepseg.layers.sweep import Sweep
+from sweepseg.models.video import TimeBlock, VideoModel
 from sweepseg.training.checkpoint import load_state, saved_states
 
 
@@ -29,6 +33,39 @@ class Tiny(nn.Module):
 
     def forward(self, image):
         return self.head(self.sweep(self.local(image))[0])
+
+
+def tiny_video(num_classes: int, in_channels: int, *, dropout: float = 0.3) -> VideoModel:
+    """A state in time, dropout and, with it, batch norm."""
+    layers = [nn.Conv2d(in_channels, 4, 3, padding=1), nn.ReLU(), nn.Dropout2d(dropout)]
+    if dropout:
+        layers.insert(1, nn.BatchNorm2d(4))
+    stages = {
+        "local": Local(nn.Sequential(*layers), ["image"], halo=1),
+        "head": Local(nn.Conv2d(4, num_classes, 1), ["local"], halo=0),
+    }
+    network = StagedModel(stages, total_stride=1, in_channels=in_channels)
+    return VideoModel(network, {"local": TimeBlock(ConvRNN(ConvGRU(4, 4, 3)), 4, 4)}, halo=1)
+
+
+def write_videos(root: Path, *, train: int, val: int, frames: int, annotated: int = 1) -> Path:
+    """Videos of a bright square that moves over noise, laid out as DAVIS; every ``annotated``-th frame has a mask."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        (root / f"{split}.txt").write_text("".join(f"{split}{i}\n" for i in range(count)))
+        for i in range(count):
+            for t in range(frames):
+                mask = np.zeros((16, 20), np.uint8)
+                mask[3 + i : 9 + i, 2 + t : 8 + t] = 255
+                image = draw.integers(0, 120, (16, 20, 3)) + 100 * (mask > 0)[..., None]
+                for part, pixels, suffix in (
+                    ("JPEGImages", image.astype(np.uint8), "jpg"),
+                    ("Annotations", mask, "png"),
+                ):
+                    (root / part / f"{split}{i}").mkdir(parents=True, exist_ok=True)
+                    if suffix == "jpg" or t % annotated == 0:
+                        Image.fromarray(pixels).save(root / part / f"{split}{i}" / f"{t:05}.{suffix}")
+    return root
 
 
 def write_pictures(root: Path, *, train: int, val: int, channels: int = 3, size: tuple[int, int] = (16, 20)) -> Path:

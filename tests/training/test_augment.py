@@ -240,3 +240,45 @@ def test_view_does_not_depend_on_the_number_of_threads(channels, pictures):
             torch.set_num_threads(threads)
             views.append(Augmentation((1100, 1100), colour=1.0, **changes)(image, target, draw(seed))[0])
         assert torch.equal(*views)
+
+
+EVERYTHING = Augmentation(
+    (7, 9), (0.5, 2.0), flip=True, flip_vertical=True, rotate=30.0, colour=0.5, blur=0.5, oversample_foreground=0.5
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_frames_of_a_clip_are_changed_alike(seed):
+    """Equal frames stay equal, and are the view of the picture: of whatever is drawn, it is drawn once."""
+    image, target = torch.rand(3, 12, 14), torch.randint(0, 3, (12, 14))
+    views, labels = EVERYTHING(image.expand(4, -1, -1, -1), target.expand(4, -1, -1), draw(seed))
+    assert views.shape == (4, 3, 7, 9) and labels.shape == (4, 7, 9)
+    assert torch.equal(views, views[:1].expand_as(views)) and torch.equal(labels, labels[:1].expand_as(labels))
+    shape = Augmentation((7, 9), (0.5, 2.0), flip=True, rotate=30.0)
+    clip = shape(torch.stack((image, 1 - image)), torch.stack((target, 2 - target)), draw(seed))
+    picture = shape(1 - image, 2 - target, draw(seed))
+    torch.testing.assert_close(clip[0][1], picture[0])
+    assert torch.equal(clip[1][1], picture[1])
+
+
+def test_noise_differs_from_frame_to_frame():
+    views, _ = Augmentation((8, 8), noise=0.1)(torch.full((2, 3, 8, 8), 0.5), torch.zeros(2, 8, 8).long(), draw())
+    assert not torch.equal(views[0], views[1])
+
+
+def test_the_pixel_that_a_clip_shows_is_one_of_its_annotated_frame():
+    target = torch.full((3, 20, 20), 255)
+    target[1] = 0
+    target[1, 17, 2] = 1
+    augmentation = Augmentation((5, 5), oversample_foreground=1.0)
+    for seed in range(10):
+        _, labels = augmentation(torch.rand(3, 1, 20, 20), target, draw(seed))
+        assert (labels[1] == 1).sum() == 1
+
+
+def test_multilabel_clips_keep_their_planes():
+    image, target = torch.rand(2, 3, 8, 8), torch.randint(0, 2, (2, 4, 8, 8))
+    views, labels = Augmentation((8, 8), flip=True, oversample_foreground=1.0)(image, target, draw(1))
+    flips = torch.equal(labels, target.flip(-1))
+    assert flips or torch.equal(labels, target)
+    torch.testing.assert_close(views, image.flip(-1) if flips else image, rtol=0, atol=1e-5)

@@ -10,12 +10,14 @@ import yaml
 
 from sweepseg.errors import InputError, Interrupted, SweepsegError, UsageError
 from sweepseg.models.folder import load
+from sweepseg.models.segmenter import ModelConfig, Segmenter
+from sweepseg.tasks import TASKS
 from sweepseg.training import fit
 from sweepseg.training.checkpoint import load_state, saved_states
 from sweepseg.training.fit import train
 from sweepseg.training.settings import Settings
 
-from .harness import differences, newest, write_pictures
+from .harness import differences, newest, tiny_video, write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -287,3 +289,86 @@ def test_a_run_with_a_teacher_continues_where_it_stopped(settings, tmp_path):
         train(settings("cut", **taught), listen=lambda p: p.step == 3 and os.kill(os.getpid(), signal.SIGTERM))
     train(settings("cut", resume=True, **taught))
     assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []
+
+
+def clip_losses(chunk_length, network=None):
+    """The losses of two clips whose last frames but one are not annotated, and the gradient of their first frames."""
+    torch.manual_seed(0)
+    network = network or tiny_video(2, 3, dropout=0.0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    clips = torch.randn(2, 5, 3, 6, 7, requires_grad=True)
+    target = torch.randint(0, 2, (2, 5, 6, 7))
+    target[0, 3] = target[:, 0] = 255
+    config = ModelConfig(
+        builder="", task="multiclass", classes=("a", "b"), palette=((0, 0, 0),) * 2, mean=(0,) * 3, std=(1,) * 3
+    )
+    criterion = TASKS["multiclass"](2).loss({"cross_entropy": 1.0})
+    losses = []
+    of_logits = lambda image, logits, labels: criterion(logits, labels)  # noqa: E731
+    for value in fit._losses(Segmenter(network, config), of_logits, clips, target, chunk_length, 255):
+        value.backward()
+        losses.append(value.item())
+    return losses, clips, target, network
+
+
+@pytest.mark.parametrize("chunk_length", [None, 5, 2, 1])
+def test_losses_of_chunks_add_up_to_that_of_the_clip(chunk_length):
+    """Cross-entropy over the annotated pixels of all frames, as torch says."""
+    losses, clips, target, network = clip_losses(chunk_length)
+    logits = network.run(clips)[0].flatten(0, 1)
+    expected = torch.nn.functional.cross_entropy(logits, target.flatten(0, 1), ignore_index=255)
+    assert sum(losses) == pytest.approx(expected.item(), abs=1e-6)
+    assert len(losses) == -(-5 // (chunk_length or 5))
+
+
+def test_gradients_go_back_to_the_start_of_their_chunk_and_no_further():
+    """The first frames are not annotated: only later ones can reach them, through the state."""
+    whole, chunked, single = (clip_losses(length)[1].grad[:, 0] for length in (None, 2, 1))
+    assert whole.any() and chunked.any() and not single.any()
+    assert not torch.equal(whole, chunked)
+
+
+@pytest.mark.parametrize("faulty", ["Forgets", "Detaches"])
+def test_faults_of_chunks_are_caught(faulty, monkeypatch):
+    if faulty == "Forgets":
+        monkeypatch.setattr(fit, "detached", lambda state: None)
+        with pytest.raises(AssertionError):
+            test_losses_of_chunks_add_up_to_that_of_the_clip(2)
+    else:
+        monkeypatch.setattr(fit, "detached", lambda state: state)
+        with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            clip_losses(2)
+
+
+@pytest.fixture
+def video_settings(settings, videos):
+    options = {
+        "data": str(videos),
+        "model": "tiny_video",
+        "clip_length": 4,
+        "chunk_length": 2,
+        "oversample_foreground": 0.0,
+    }
+    return lambda output="run", **changes: settings(output, **options | changes)
+
+
+def test_a_run_on_clips_can_be_stopped_and_continued(video_settings, tmp_path):
+    """With the same bits, and whatever the workers."""
+    train(video_settings("whole", steps=5))
+    with pytest.raises(Interrupted):
+        train(video_settings("parts", steps=5), listen=lambda p: p.step == 2 and os.kill(os.getpid(), signal.SIGTERM))
+    train(video_settings("parts", steps=5, resume=True, workers=2))
+    assert differences(newest(tmp_path / "whole"), newest(tmp_path / "parts")) == []
+
+
+def test_training_on_clips_learns(video_settings):
+    trained = train(video_settings(steps=40, rotate=0.0, blur=0.0, crop=None, colour=0.1, ema=0.9))
+    assert trained.history[-1]["loss"] < 0.7 * trained.history[0]["loss"]
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny_video"])
+def test_any_model_trains_on_clips_and_a_video_model_on_pictures(video_settings, model):
+    train(video_settings("clips", model=model, steps=1))
+    train(video_settings("pictures", model=model, steps=1, clip_length=1))

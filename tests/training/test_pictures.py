@@ -4,17 +4,18 @@ import signal
 import traceback
 from multiprocessing import active_children
 
+import numpy as np
 import pytest
 import torch
 
 from sweepseg.data import open_dataset
-from sweepseg.errors import InputError, SweepsegError
+from sweepseg.errors import InputError, SweepsegError, UsageError
 from sweepseg.training import pictures as module
 from sweepseg.training.augment import Augmentation
-from sweepseg.training.pictures import Loader, Pictures, default_crop
+from sweepseg.training.pictures import Clips, Loader, Pictures, default_crop
 from sweepseg.training.randomness import Batches
 
-from .harness import write_pictures
+from .harness import write_pictures, write_videos
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -38,7 +39,7 @@ def pictures(tmp_path):
 
 
 def loader(pictures, workers, stop=6, start=0):
-    return Loader(pictures, Batches(len(pictures.samples), 4, seed=0, start=start, stop=stop), workers)
+    return Loader(pictures, Batches(len(pictures), 4, seed=0, start=start, stop=stop), workers)
 
 
 def test_batches_are_stacked_channels_last(pictures):
@@ -153,3 +154,37 @@ def test_names_are_listed_once_and_eight_at_most(pictures):
 @pytest.mark.parametrize("size, crop", [((40, 60), (40, 60)), ((1024, 2048), (512, 512)), ((360, 640), (360, 512))])
 def test_default_crop(size, crop):
     assert default_crop(*size) == crop
+
+
+def clips(root, length, stride=1, **options):
+    return Clips(open_dataset(root), 3, Augmentation((16, 20), **options), seed=0, length=length, stride=stride)
+
+
+def test_clips_are_stacked_and_the_same_whoever_reads_them(videos):
+    made = clips(videos, 4, flip=True)
+    assert len(made) == 4
+    for image, target in (next(loader(made, 0)), next(loader(made, 2))):
+        assert image.shape == (4, 4, 3, 16, 20) and target.shape == (4, 4, 16, 20)
+    assert torch.equal(image, next(loader(made, 0))[0])
+
+
+def test_frames_of_a_clip_follow_on_each_other(videos):
+    """The square of the test videos moves by a column a frame."""
+    for stride in (1, 2):
+        _, target = clips(videos, 3, stride)[(0, 0)]
+        left = [(frame == 1).any(0).nonzero().min().item() for frame in target]
+        assert np.diff(left).tolist() == [stride, stride]
+
+
+def test_frames_without_annotation_make_no_pictures(tmp_path):
+    dataset = open_dataset(write_videos(tmp_path, train=1, val=0, frames=8, annotated=3))
+    assert [sample.name for sample in Pictures(dataset, 3, Augmentation((4, 4)), 0).samples] == [
+        f"train0/0000{i}" for i in (0, 3, 6)
+    ]
+    _, target = clips(tmp_path, 4)[(0, 1)]
+    assert [(frame != 255).any().item() for frame in target] == [True, False, False, True]
+
+
+def test_videos_that_are_too_short_are_refused(videos):
+    with pytest.raises(UsageError, match="no clip of 5 frames, 2 apart, in 2 training videos, the longest of 8 frames"):
+        clips(videos, 5, 2)

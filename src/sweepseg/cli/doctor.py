@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 
-EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff"}
+EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff", "av": "video"}
 
 
 def findings() -> list[str]:

@@ -21,6 +21,7 @@ from . import commands
 from .compare import compare
 from .stream import stream
 from .training import train
+from .video import video
 
 VERBS: dict[str, Callable[..., int]] = {
     "check": commands.check,
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "val": commands.val,
     "predict": commands.predict,
     "stream": stream,
+    "video": video,
     "benchmark": commands.benchmark,
     "compare": compare,
     "list": commands.list,

@@ -29,8 +29,11 @@ def counted(items: Iterable[Item], description: str, update: Callable[[str, int,
 
 
 @contextmanager
-def bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that appears after two seconds, unless ``quiet``; yields ``update(description, done, total)``."""
+def bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar that appears after two seconds, unless ``quiet``.
+
+    Yields ``update(description, done, total)``; total is None if it is not known.
+    """
     if quiet:
         yield lambda description, done, total: None
         return
@@ -48,7 +51,7 @@ def bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     task = progress.add_task("", total=None)
     started, shown, drawn = time.monotonic(), False, 0.0
 
-    def update(description: str, done: int, total: int) -> None:
+    def update(description: str, done: int, total: int | None) -> None:
         nonlocal shown, drawn
         progress.update(task, description=description, completed=done, total=total)
         now = time.monotonic()

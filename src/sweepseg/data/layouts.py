@@ -93,23 +93,45 @@ def cityscapes(root: Path) -> Listing | None:
     Where there are no train ids, which the official scripts make, the labelIds that are published serve as well.
     Source: Cordts et al., The Cityscapes Dataset, CVPR 2016; cityscapesScripts, `helpers/labels.py`.
     """
-    splits = [split for split in SPLITS if (root / "leftImg8bit" / split).is_dir()]
-    if not splits:
+    return _cityscapes(root, "leftImg8bit", sparse=False)
+
+
+def cityscapes_sequence(root: Path) -> Listing | None:
+    """`leftImg8bit_sequence/SPLIT/CITY/NAME_leftImg8bit.png`, 30 frames a video, and `gtFine` for the 20th of each.
+
+    Where the pictures of `leftImg8bit` lie beside it, the folder is a data set of pictures.
+    Source: as `cityscapes`.
+    """
+    return _cityscapes(root, "leftImg8bit_sequence", sparse=True)
+
+
+def davis(root: Path) -> Listing | None:
+    """`JPEGImages/480p/VIDEO/00000.jpg` with `Annotations/480p/VIDEO/00000.png`: background and object.
+
+    The videos of a split stand in `ImageSets/{480p,2017,2016}/SPLIT.txt` or `SPLIT.txt`, by name or by their frames;
+    the folders of the resolution may be missing. All objects of DAVIS 2017 are one class, as in DAVIS 2016.
+    Source: Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016.
+    """
+    resolution = next((one for one in ("480p", "Full-Resolution") if (root / "JPEGImages" / one).is_dir()), "")
+    image_folder, mask_folder = root / "JPEGImages" / resolution, root / "Annotations" / resolution
+    masks = by_name(mask_folder)
+    if (root / "SegmentationClass").is_dir() or not image_folder.is_dir() or not masks:
         return None
-    train_ids, ids = (
-        {split: by_name(root / "gtFine" / split, f"_gtFine_{kind}") for split in splits}
-        for kind in ("labelTrainIds", "labelIds")
-    )
-    if any(train_ids.values()):
-        listing = Listing(tuple(Label(name, value, color) for value, (name, _, color) in enumerate(CITYSCAPES)))
-        masks = train_ids
-    else:
-        labels = tuple(Label(name, value, color) for name, value, color in CITYSCAPES)
-        listing = Listing(labels, ignored=set(range(34)) - {label.value for label in labels})
-        masks = ids
-    for split in splits:
-        image_folder, mask_folder = root / "leftImg8bit" / split, root / "gtFine" / split
-        listing.add(split, image_folder, by_name(image_folder, "_leftImg8bit"), mask_folder, masks[split])
+    places = [root / "ImageSets" / one for one in ("480p", "2017", "2016")] + [root]
+    list_folder = next((place for place in places if _list_files(place)), None)
+    if list_folder is None:
+        raise UsageError(f"{root} names no videos; write them into train.txt, val.txt and test.txt, one a line")
+    listing, images = Listing((Label("background", 0), Label("object", 1, last=255))), by_name(image_folder)
+    for split, list_file in _list_files(list_folder).items():
+        lines = filter(None, map(str.strip, read_text(list_file).splitlines()))
+        videos = dict.fromkeys(Path(line.split()[0]).parent.name or line for line in lines)
+        chosen: Files = {}
+        for video in videos:
+            frames = {name: paths for name, paths in images.items() if name.startswith(f"{video}/")}
+            if not frames:
+                listing.problems.append(Problem(list_file, f"names {video}, which is no video in {image_folder}"))
+            chosen |= frames
+        listing.add(split, image_folder, chosen, mask_folder, only(chosen, masks))
     return listing
 
 
@@ -149,6 +171,10 @@ class Layout(NamedTuple):
 
 LAYOUTS = {
     "cityscapes": Layout(cityscapes, "leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png and gtFine/..."),
+    "cityscapes_sequence": Layout(
+        cityscapes_sequence, "leftImg8bit_sequence/{train,val,test}/CITY/NAME_leftImg8bit.png and gtFine/..."
+    ),
+    "davis": Layout(davis, "{JPEGImages,Annotations}/480p/VIDEO/00000.jpg and ImageSets/480p/{train,val}.txt"),
     "camvid": Layout(camvid, "{train,val,test}/NAME.png and {train,val,test}annot/NAME.png"),
     "voc": Layout(voc, "{JPEGImages,SegmentationClass}/NAME.png and ImageSets/Segmentation/{train,val,test}.txt"),
     "ade20k": Layout(ade20k, "{images,annotations}/{training,validation}/NAME.png"),
@@ -171,6 +197,28 @@ def recognise(root: Path) -> tuple[str, Listing]:
             return name, listing
     sought = "; ".join(f"{name}: {layout.looks_for}" for name, layout in LAYOUTS.items())
     raise UsageError(f"{root} is in no layout that is known; looked for {sought}")
+
+
+def _cityscapes(root: Path, folder: str, *, sparse: bool) -> Listing | None:
+    splits = [split for split in SPLITS if (root / folder / split).is_dir()]
+    if not splits:
+        return None
+    train_ids, ids = (
+        {split: by_name(root / "gtFine" / split, f"_gtFine_{kind}") for split in splits}
+        for kind in ("labelTrainIds", "labelIds")
+    )
+    if any(train_ids.values()):
+        listing = Listing(tuple(Label(name, value, color) for value, (name, _, color) in enumerate(CITYSCAPES)))
+        masks = train_ids
+    else:
+        labels = tuple(Label(name, value, color) for name, value, color in CITYSCAPES)
+        listing = Listing(labels, ignored=set(range(34)) - {label.value for label in labels})
+        masks = ids
+    for split in splits:
+        image_folder, mask_folder = root / folder / split, root / "gtFine" / split
+        images = by_name(image_folder, "_leftImg8bit")
+        listing.add(split, image_folder, images, mask_folder, masks[split], sparse=sparse)
+    return listing
 
 
 def _list_files(folder: Path) -> dict[str, Path]:

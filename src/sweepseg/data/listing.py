@@ -33,13 +33,14 @@ class Listing:
         *,
         channels: Mapping[str, tuple[Path, ...]] | None = None,
         fields_of_view: Files | None = None,
+        sparse: bool = False,
     ) -> None:
-        """Pair the images and masks of one name; what cannot be paired is a problem."""
+        """Pair the images and masks of one name; what cannot be paired is a problem, except, if ``sparse``, images."""
         channels, fields_of_view = channels or {}, fields_of_view or {}
         problems = [] if images else [Problem(image_folder, "holds no image")]
         for paths in (*images.values(), *masks.values(), *fields_of_view.values()):
             problems += [Problem(path, f"has the same name as {paths[0].name}; keep one of them") for path in paths[1:]]
-        if masks or split != "test":  # the annotations of a test split may be withheld, all of them
+        if not sparse and (masks or split != "test"):  # the annotations of a test split may be withheld, all of them
             for name in images.keys() - masks.keys():
                 problems.append(Problem(images[name][0], f"has no mask in {mask_folder}; add it or remove the image"))
         for name in masks.keys() - images.keys():

@@ -91,15 +91,29 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
     >>> sweepseg.segment(model, np.zeros((30, 50), np.uint8)).mask.shape
     (30, 50)
     """
-    pixels = read_image(Path(image)) if isinstance(image, str | Path) else np.asarray(image)
+    unit = as_input(model, read_image(Path(image)) if isinstance(image, str | Path) else image)
+    with torch.inference_mode():
+        logits = model(as_batch(model, unit))
+    return decoded(model, unit, logits)
+
+
+def as_input(model: Segmenter, image: np.ndarray) -> np.ndarray:
+    """An image as the model wants it, float32 (H, W, C) in [0, 1]; arguments and errors are those of `segment`."""
+    pixels = np.asarray(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or not pixels.size:
         raise ValueError(f"got an image of shape {pixels.shape}; give (H, W) or (H, W, C), none of them 0")
-    unit = to_input(model, pixels)
+    return to_input(model, pixels)
+
+
+def decoded(model: Segmenter, unit: np.ndarray, logits: Tensor) -> Segmentation:
+    """What logits (1, K, H, W) say about what `as_input` returned.
+
+    Raises:
+        ValueError: They are not finite.
+    """
     task = TASKS[model.config.task](len(model.config.classes))
-    with torch.inference_mode():
-        logits = model(to_batch(unit).to(model.mean.device, memory_format=torch.channels_last))
-        mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
+    mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
     return Segmentation(mask.cpu().numpy(), probabilities.cpu().numpy(), unit, model.config)
 
 
@@ -108,6 +122,7 @@ def to_input(model: Segmenter, pixels: np.ndarray) -> np.ndarray:
     return fit_channels(to_unit(pixels, model.config.input_range), len(model.config.mean))
 
 
-def to_batch(unit: np.ndarray) -> Tensor:
-    """An image (H, W, C) as a batch (1, C, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]
+def as_batch(model: Segmenter, unit: np.ndarray) -> Tensor:
+    """What `to_input` returned as a batch of one, (1, C, H, W), where the model lies."""
+    batch = torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]
+    return batch.to(model.mean.device, memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ from ..models.segmenter import Segmenter
 from ..tasks import TASKS
 from .map_files import Box, MapFile, cut
 from .out_of_core import OutOfCore
-from .segment import to_batch, to_input
+from .segment import as_batch, to_input
 from .tiles import Tiles
 from .work_folder import WorkFolder
 
@@ -36,7 +36,7 @@ def segment_windows(model: Segmenter, image: Windows, runner: OutOfCore | Tiles,
     task, size = TASKS[model.config.task](len(model.config.classes)), (image.height, image.width)
 
     def read(box: Box) -> torch.Tensor:
-        batch = to_batch(to_input(model, image.read(*box))).contiguous(memory_format=torch.channels_last)
+        batch = as_batch(model, to_input(model, image.read(*box)))
         return (batch - model.mean) / model.std
 
     masks = work.map("masks", count_masks(model), *size, dtype=torch.uint8)

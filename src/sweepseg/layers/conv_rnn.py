@@ -34,10 +34,15 @@ class ConvRNN(nn.Module):
         Raises:
             ValueError: ``x`` is not a sequence of maps or has no step.
         """
-        if x.dim() != 5 or x.shape[1] == 0:
-            raise ValueError(f"got a video of shape {tuple(x.shape)}; give (B, T, C, H, W) with at least one step")
+        check_video(x)
         outputs = []
         for picture in reversed(x.unbind(1)) if reverse else x.unbind(1):
             output, state = self.cell(picture, state)
             outputs.append(output)
         return torch.stack(outputs[::-1] if reverse else outputs, dim=1), state
+
+
+def check_video(x: Tensor) -> None:
+    """Raise a ValueError unless ``x`` is (B, T, C, H, W) with a step."""
+    if x.dim() != 5 or x.shape[1] == 0:
+        raise ValueError(f"got a video of shape {tuple(x.shape)}; give (B, T, C, H, W) with at least one step")

@@ -1,6 +1,6 @@
 """A model as an ordered list of stages, so that whole pictures and strips of rows run the same description."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,6 +73,10 @@ class StagedModel(nn.Module):
         Returns:
             logits (B, num_classes, H, W).
         """
+        return self.run_stages(image, map_of)
+
+    def run_stages(self, image: Tensor, run: Callable[[str, Local | Swept, list[Tensor]], Tensor]) -> Tensor:
+        """`forward` with ``run(name, stage, inputs) -> map`` in place of calling the stages."""
         check_image(image, self.in_channels)
         height, width = image.shape[-2:]
         padding = (-width % self.total_stride, -height % self.total_stride)
@@ -80,9 +84,13 @@ class StagedModel(nn.Module):
         last = ""
         for last, stage in self.stages.items():
             assert isinstance(stage, Local | Swept)
-            inputs = [maps[name] for name in stage.inputs]
-            maps[last] = stage(*inputs)[0] if isinstance(stage, Swept) else stage(*inputs)
+            maps[last] = run(last, stage, [maps[name] for name in stage.inputs])
         return maps[last][..., :height, :width]
+
+
+def map_of(name: str, stage: Local | Swept, inputs: list[Tensor]) -> Tensor:
+    """The map that a stage makes of its inputs, from the top of the picture."""
+    return stage(*inputs)[0] if isinstance(stage, Swept) else stage(*inputs)
 
 
 def check_image(image: Tensor, in_channels: int) -> None:

@@ -12,6 +12,7 @@ from .sweepnet import (
     sweepnet_small_causal_control,
     sweepnet_small_control,
 )
+from .video import sweepnet_small_video, sweepnet_small_video_control
 
 MODELS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small": sweepnet_small,
@@ -24,6 +25,8 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
     "reseg_control": reseg_control,
     "r2unet": r2unet,
     "r2unet_control": r2unet_control,
+    "sweepnet_small_video": sweepnet_small_video,
+    "sweepnet_small_video_control": sweepnet_small_video_control,
 }
 
 CONTROLS = {  # recurrent model -> its no-recurrence control
@@ -32,4 +35,5 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "recurrent_unet_small": "recurrent_unet_small_control",
     "reseg": "reseg_control",
     "r2unet": "r2unet_control",
+    "sweepnet_small_video": "sweepnet_small_video_control",  # recurrent over time
 }

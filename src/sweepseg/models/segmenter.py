@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Task
+from .video import State, VideoModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +54,23 @@ class Segmenter(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, num_classes, H, W) of images (B, C, H, W) in [0, 1]."""
         return self.network((image - self.mean) / self.std)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what it says of a frame depends on earlier ones."""
+        return isinstance(self.network, VideoModel) and self.network.remembers
+
+    def run(self, clip: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Segment the next frames of videos; a network without recurrence over time takes each frame by itself.
+
+        Args:
+            clip: (B, T, C, H, W) in [0, 1]; T = 1 for frame by frame.
+            state: What the call for the frames before returned; None where a video begins.
+
+        Returns:
+            Logits (B, T, num_classes, H, W) and the state after the clip.
+        """
+        frames = ((clip - self.mean) / self.std).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        if isinstance(self.network, VideoModel):
+            return self.network.run(frames.unflatten(0, clip.shape[:2]), state)
+        return self.network(frames).unflatten(0, clip.shape[:2]), {}

@@ -1,13 +1,17 @@
 """Measuring a model on a split: one picture at a time, one pooled confusion matrix, no logits kept."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
 
+from ..data.clips import read_clip, sequences
 from ..data.dataset import Sample, SegmentationSet
-from ..data.pairs import read_pair
 from ..metrics import BoundaryF1
+from ..metrics_video import davis_scores, mean_scores, video_consistency
+from ..models.segmenter import Segmenter
 from . import Task
 
 
@@ -21,10 +25,10 @@ def evaluate(
     boundary: bool = False,
     progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
 ) -> dict[str, Tensor]:
-    """Scores of a model on the annotated pictures of a split.
+    """Scores of a model on the annotated pictures of a split; one that remembers sees videos frame by frame.
 
     Args:
-        model: Maps images (1, C, H, W) in [0, 1] to logits; in evaluation mode.
+        model: A `Segmenter`, or what maps images (1, C, H, W) in [0, 1] to logits; in evaluation mode.
         dataset: The data set.
         split: One of its splits.
         task: Decodes logits and gives the metric.
@@ -35,17 +39,72 @@ def evaluate(
     Returns:
         The scores of `metrics.ConfusionMatrix.compute`, and with ``boundary`` those of `metrics.BoundaryF1`.
     """
-    device = next(model.parameters()).device
     metrics = [task.metric()]
     if boundary and task.name != "multilabel":
         metrics.append(BoundaryF1(task.num_labels))
-    for sample in progress(dataset.splits[split]):
-        if sample.mask is None:
-            continue
-        image, target = read_pair(dataset, sample, in_channels)
-        with torch.inference_mode():
-            logits = model(torch.from_numpy(image)[None].to(device, memory_format=torch.channels_last))
-            mask = task.decode(logits).cpu()
+    for _, mask, target in masks(model, dataset, split, task, in_channels=in_channels, progress=progress):
         for metric in metrics:
-            metric.update(mask, torch.from_numpy(target)[None])
+            metric.update(mask, target)
     return {name: score for metric in metrics for name, score in metric.compute().items()}
+
+
+def evaluate_videos(
+    model: nn.Module,
+    dataset: SegmentationSet,
+    split: str,
+    task: Task,
+    *,
+    in_channels: int,
+    progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+) -> dict[str, float]:
+    """Scores of a model on the videos of a split, each by itself; arguments are those of `evaluate`, no multilabel.
+
+    Returns:
+        ``video_consistency`` over 8 annotated frames, and for binary tasks those of `metrics_video.davis_scores`; means
+        over videos.
+    """
+    found = masks(model, dataset, split, task, in_channels=in_channels, progress=progress)
+    scores = []
+    for _, frames in groupby(found, key=itemgetter(0)):
+        pairs = [(mask, target) for _, mask, target in frames]
+        mask, target = (torch.cat(part) for part in zip(*pairs, strict=True))
+        scores.append({"video_consistency": video_consistency(mask, target, ignore_index=task.ignore_index)})
+        if task.name == "binary":
+            scores[-1] |= davis_scores(mask == 1, target == 1)
+    return mean_scores(scores)
+
+
+def masks(
+    model: nn.Module,
+    dataset: SegmentationSet,
+    split: str,
+    task: Task,
+    *,
+    in_channels: int,
+    progress: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """The annotated frames of each video of a split in their order; see `data.clips.sequences`.
+
+    Yields:
+        The name of the video, the mask and the target, both (1, H, W) or, for multilabel, (1, K, H, W). A model that
+        remembers has seen all frames before, those without annotation too.
+    """
+    device = next(model.parameters()).device
+    memory = model if isinstance(model, Segmenter) and model.remembers else None
+    videos = sequences(dataset.splits[split])
+    video_of = {frame.name: name for name, frames in videos.items() for frame in frames}
+    video = state = None
+    for sample in progress([frame for frames in videos.values() for frame in frames]):
+        if sample.mask is None and memory is None:
+            continue
+        pixels, target = read_clip(dataset, (sample,), in_channels)
+        image = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)  # (1, C, H, W)
+        with torch.inference_mode():
+            if memory is not None:
+                logits, state = memory.run(image[:, None], state if video_of[sample.name] == video else None)
+                mask = task.decode(logits[:, 0]).cpu()
+            else:
+                mask = task.decode(model(image)).cpu()
+        video = video_of[sample.name]
+        if sample.mask is not None:
+            yield video, mask, torch.from_numpy(target)

@@ -1,4 +1,4 @@
-"""Paired augmentation: one random view of an image and its mask, drawn from (seed, epoch, index) alone.
+"""Paired augmentation: one random view of an image or clip and its masks, drawn from (seed, epoch, index) alone.
 
 The draws are ours, so that a run can be repeated and resumed; the pixel operations are torch's and kornia's. Scale,
 crop, flips and rotation are one affine map, so the image is resampled once; the mask takes the nearest label, never a
@@ -53,15 +53,19 @@ class Augmentation:
         """Draw a view.
 
         Args:
-            image: (C, H, W) float in [0, 1].
-            target: int64 (H, W), or (K, H, W) for multilabel.
+            image: (C, H, W) float in [0, 1]; or the frames of a clip (T, C, H, W), which are all changed alike.
+            target: int64 (H, W), or (K, H, W) for multilabel; of a clip (T, H, W) or (T, K, H, W).
             draw: The only source of randomness.
 
         Returns:
-            The view (C, h, w) in [0, 1] and its target (h, w) or (K, h, w), with (h, w) = ``crop``.
+            The view (C, h, w) in [0, 1] and its target (h, w) or (K, h, w), with (h, w) = ``crop``; of a clip T of
+            each.
         """
         forced = self.oversample_foreground and draw.random() < self.oversample_foreground
-        pixel = foreground_pixel(target, self.ignore_index, draw) if forced else None
+        pixel = None
+        if forced:
+            shown = target if image.dim() == 3 else _annotated_frame(target, self.ignore_index, draw)
+            pixel = foreground_pixel(shown, self.ignore_index, draw)
         matrix = self._affine(image.shape[-2], image.shape[-1], pixel, draw)
         image, target = warp(image, target, matrix, self.crop, self.ignore_index)
         return self._recolour(image, draw), target
@@ -99,18 +103,25 @@ class Augmentation:
             # summed in numpy: torch's sum depends on the number of threads in its last bits
             mean = float(image.numpy().mean(dtype=np.float64))
             mixed = (image - mean) * (1 + contrast)
-            if image.shape[0] == 3:
+            if image.shape[-3] == 3:
                 matrix = torch.from_numpy(colour_matrix(1 + saturation, hue * HUE)).float()
-                mixed = sum(matrix[:, i, None, None] * mixed[i] for i in range(3))
+                mixed = sum(matrix[:, i, None, None] * mixed[..., i : i + 1, :, :] for i in range(3))
             image = (mixed + (mean + brightness / 2)).clamp(0, 1)
         if blurred:
             import kornia
 
-            image = kornia.filters.gaussian_blur2d(image[None], (7, 7), (sigma, sigma))[0]
+            frames = image.view(-1, *image.shape[-3:])
+            image = kornia.filters.gaussian_blur2d(frames, (7, 7), (sigma, sigma)).view_as(image)
         if deviation:
             noise = draw.standard_normal(tuple(image.shape), dtype=np.float32) * np.float32(deviation)
             image = image + torch.from_numpy(noise)
         return image.clamp(0, 1)
+
+
+def _annotated_frame(target: Tensor, ignore_index: int, draw: np.random.Generator) -> Tensor:
+    """A random one of the targets (T, ...) in which something counts, of all where nothing does."""
+    annotated = (target != ignore_index).flatten(1).any(1).nonzero()[:, 0].tolist() or range(len(target))
+    return target[annotated[draw.integers(len(annotated))]]
 
 
 def foreground_pixel(target: Tensor, ignore_index: int, draw: np.random.Generator) -> np.ndarray | None:
@@ -163,8 +174,8 @@ def warp(
     """Resample a pair through an affine map: the image bilinearly, the target by the nearest label.
 
     Args:
-        image: (C, H, W).
-        target: int64 (H, W) or (K, H, W).
+        image: (..., C, H, W).
+        target: int64 (..., H, W) or (..., K, H, W).
         matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers.
         size: (h, w) of the result.
         ignore_index: Label where the result shows nothing of the input; the image repeats its border there.
@@ -173,9 +184,10 @@ def warp(
     column, row = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
     source = matrix[:, :2] @ np.stack([column.ravel(), row.ravel()]) + matrix[:, 2:]  # (2, h * w)
     grid = torch.from_numpy((2 * source.T + 1) / [width, height] - 1).float().view(1, *size, 2)
+    channels = image.reshape(1, -1, height, width)  # of all frames of a clip
     view = torch.nn.functional.grid_sample(
-        image[None], grid, mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
+        channels, grid, mode="bilinear", padding_mode="border", align_corners=False
+    ).view(*image.shape[:-2], *size)
     nearest = np.rint(source).astype(np.int64)
     inside = (nearest >= 0).all(0) & (nearest[0] < width) & (nearest[1] < height)
     index = torch.from_numpy(np.where(inside, nearest[1] * width + nearest[0], 0)).view(size)

@@ -8,7 +8,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ..losses import soft_cross_entropy
 from ..models import MODELS
 from ..models.folder import build, save_model
 from ..models.segmenter import Segmenter
+from ..models.video import detached
 from ..tasks.evaluation import evaluate
 from .average import update_average
 from .checkpoint import saved_states
@@ -118,6 +119,7 @@ def train(
     model = build(plan.config, builders)
     average = copy.deepcopy(model).eval().to(fabric.device)
     forward, optimizer = fabric.setup(model, make_optimizer(model, settings))
+    forward.mark_forward_method(model.run)
     run = Run(model, average, optimizer)
     if settings.resume:
         run.resume(checkpoints, settings, plan.fingerprint, say)
@@ -126,7 +128,7 @@ def train(
 
     parts = settings.accumulate
     batches = Batches(
-        len(plan.pictures.samples),
+        len(plan.pictures),
         settings.batch_size,
         seed=settings.seed,
         start=run.step * parts,
@@ -203,13 +205,13 @@ def _step(
     loss = 0.0
     first = loader.position
     for part in range(first, first + settings.accumulate):
-        image, target = next(loader)
+        image, target = map(fabric.to_device, next(loader))
         seed_torch(settings.seed, STEP, part)
-        image, target = fabric.to_device(image), fabric.to_device(target)
-        value = criterion(image, forward(image), target)
-        value = (value + penalty(run.model, l1=settings.l1, l2=settings.l2)) / settings.accumulate
-        fabric.backward(value)
-        loss += value.item()
+        extra = penalty(run.model, l1=settings.l1, l2=settings.l2)
+        for value in _losses(forward, criterion, image, target, settings.chunk_length, plan.task.ignore_index):
+            value, extra = (value + extra) / settings.accumulate, 0.0
+            fabric.backward(value)
+            loss += value.item()
     norm = nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip or math.inf).item()
     if not (math.isfinite(loss) and math.isfinite(norm)):
         checkpoints = Path(settings.output) / "checkpoints"
@@ -222,6 +224,32 @@ def _step(
     update_average(run.average, run.model, decay=settings.ema, step=run.step)
     run.step, run.loss_sum, run.loss_count = run.step + 1, run.loss_sum + loss, run.loss_count + 1
     return loss
+
+
+def _losses(
+    forward: Any,
+    criterion: Callable[[Tensor, Tensor, Tensor], Tensor],
+    image: Tensor,
+    target: Tensor,
+    chunk_length: int | None,
+    ignore_index: int,
+) -> Iterator[Tensor]:
+    """The loss of pictures (B, C, h, w); of clips (B, T, C, h, w) that of each chunk, by its share of annotated pixels.
+
+    Each is to be propagated back before the next is asked for: truncated back-propagation through time, Williams &
+    Peng 1990, with a truncation at the end of each chunk.
+    """
+    if image.dim() == 4:
+        yield criterion(image, forward(image), target)
+        return
+    length = chunk_length or image.shape[1]
+    annotated = (target != ignore_index).sum().clamp_min(1)
+    state = None
+    for frames, labels in zip(image.split(length, dim=1), target.split(length, dim=1), strict=True):
+        logits, state = forward.run(frames, state)
+        share = (labels != ignore_index).sum() / annotated
+        yield share * criterion(frames.flatten(0, 1), logits.flatten(0, 1), labels.flatten(0, 1))
+        state = detached(state)
 
 
 def _log(run: Run, settings: Settings, plan: Plan, *, validating: bool) -> None:

@@ -1,17 +1,19 @@
-"""Training pictures as a torch data set: read, augmented and batched, here or in workers, with one result."""
+"""Training pictures and clips as a torch data set: read, augmented and batched, here or in workers, with one result."""
 
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.dataset import SegmentationSet
+from ..data.clips import Clip, clips, read_clip, sequences
+from ..data.dataset import Sample, SegmentationSet
 from ..data.pairs import read_pair
-from ..errors import InputError, SweepsegError, printable
+from ..errors import InputError, SweepsegError, UsageError, printable
 from .augment import Augmentation
 from .cutmix import cutmix
 from .randomness import AUGMENTATION, MIXING, Batches, generator
@@ -32,20 +34,76 @@ class Pictures(Dataset):
 
     def __init__(self, dataset: SegmentationSet, in_channels: int, augmentation: Augmentation, seed: int):
         self.dataset, self.in_channels, self.augmentation, self.seed = dataset, in_channels, augmentation, seed
-        self.samples = dataset.splits["train"]
+        self.samples = [sample for sample in dataset.splits["train"] if sample.mask is not None]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def first(self, index: int) -> Sample:
+        """The picture of a view."""
+        return self.samples[index]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture and its target, before augmentation; see `read_pair`."""
+        return read_pair(self.dataset, self.samples[index], self.in_channels)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | InputError:
         epoch, index = key
-        sample = self.samples[index]
         try:
-            image, target = read_pair(self.dataset, sample, self.in_channels)
+            image, target = self.read(index)
             draw = generator(self.seed, AUGMENTATION, epoch, index)
             return self.augmentation(torch.from_numpy(image), torch.from_numpy(target), draw)
         except InputError as error:  # handed over as a value: a worker's exception would lose its type
             return error
         except Exception as error:
-            error.add_note(f"while reading {printable(sample.image)}")
+            error.add_note(f"while reading {printable(self.first(index).image)}")
             raise
+
+
+class Clips(Pictures):
+    """Views of clips of the training videos, indexed by (epoch, index).
+
+    Args:
+        dataset: See `Pictures`.
+        in_channels: Channels of the frames.
+        augmentation: Draws the views, one for all frames of a clip.
+        seed: Seed of the views.
+        length: Frames in a clip.
+        stride: Frames from one to the next.
+
+    Raises:
+        UsageError: No training video is long enough.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationSet,
+        in_channels: int,
+        augmentation: Augmentation,
+        seed: int,
+        *,
+        length: int,
+        stride: int,
+    ):
+        super().__init__(dataset, in_channels, augmentation, seed)
+        videos = sequences(dataset.splits["train"]).values()
+        self.clips: list[Clip] = [clip for video in videos for clip in clips(video, length, stride)]
+        if not self.clips:
+            raise UsageError(
+                f"no clip of {length} frames, {stride} apart, in {len(videos)} training videos, the longest of "
+                f"{max(map(len, videos))} frames; give a smaller clip_length or clip_stride"
+            )
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def first(self, index: int) -> Sample:
+        """The first frame of a clip."""
+        return self.clips[index][0]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The clip and its targets, before augmentation; see `read_clip`."""
+        return read_clip(self.dataset, self.clips[index], self.in_channels)
 
 
 class Loader:
@@ -75,7 +133,7 @@ class Loader:
         )
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        """The next images (B, C, h, w), channels-last in memory, and their targets.
+        """The next images (B, C, h, w), channels-last in memory, or clips (B, T, C, h, w), and their targets.
 
         Raises:
             InputError: A picture cannot be read.
@@ -96,7 +154,7 @@ class Loader:
     def names(self, first: int, last: int) -> str:
         """The pictures in a range of batches, for messages; eight at most."""
         indices = [index for batch in range(first, last) for _, index in self.batches.members(batch)]
-        names = [printable(self.pictures.samples[index].name) for index in dict.fromkeys(indices)]
+        names = [printable(self.pictures.first(index).name) for index in dict.fromkeys(indices)]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
     @contextmanager
@@ -134,7 +192,10 @@ def _collate(items: list) -> tuple[Tensor, Tensor] | InputError:
         if isinstance(item, InputError):
             return item
     images, targets = zip(*items, strict=True)
-    return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(targets)
+    image = torch.stack(images)
+    if image.dim() == 4:
+        image = image.contiguous(memory_format=torch.channels_last)
+    return image, torch.stack(targets)
 
 
 def _leave_process_group(worker: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Report, Sample, SegmentationSet, channel_stats, check, open_by_name
-from ..data.pairs import read_pair
+from ..data.pairs import read_input
 from ..errors import UsageError, printable
 from ..losses import parse_terms
 from ..models import MODELS
@@ -17,7 +17,7 @@ from ..models.folder import load
 from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS, Task, class_weights
 from .augment import Augmentation
-from .pictures import Pictures, default_crop
+from .pictures import Clips, Pictures, default_crop
 from .settings import Settings
 
 
@@ -26,7 +26,7 @@ class Plan:
     """What a run works on.
 
     Attributes:
-        pictures: The training pictures.
+        pictures: The training pictures or clips.
         task: The task of the data set.
         config: The model to train.
         terms: Weight of each loss.
@@ -89,10 +89,10 @@ def prepare(
         mean=mean,
         std=std,
     )
-    samples = dataset.splits["train"]
-    per_epoch = len(samples) / (settings.batch_size * settings.accumulate)
+    pictures = _pictures(settings, dataset, in_channels)
+    per_epoch = len(pictures) / (settings.batch_size * settings.accumulate)
     return Plan(
-        pictures=_pictures(settings, dataset, in_channels),
+        pictures=pictures,
         task=task,
         config=config,
         terms=terms,
@@ -101,7 +101,7 @@ def prepare(
         steps=settings.steps or math.ceil(settings.epochs * per_epoch),
         steps_per_epoch=per_epoch,
         validate_every=max(1, round(settings.validate_every * per_epoch)),
-        fingerprint=hashlib.sha256("\0".join(sample.name for sample in samples).encode()).hexdigest(),
+        fingerprint=hashlib.sha256("\0".join(sample.name for sample in dataset.splits["train"]).encode()).hexdigest(),
     )
 
 
@@ -146,7 +146,7 @@ def _in_channels(report: Report) -> int:
 
 
 def _pictures(settings: Settings, dataset: SegmentationSet, in_channels: int) -> Pictures:
-    image, _ = read_pair(dataset, dataset.splits["train"][0], in_channels)
+    image = read_input(dataset.splits["train"][0], in_channels)
     augmentation = Augmentation(
         crop=settings.crop or default_crop(*image.shape[-2:]),
         scale=settings.scale,
@@ -159,4 +159,7 @@ def _pictures(settings: Settings, dataset: SegmentationSet, in_channels: int) ->
         oversample_foreground=settings.oversample_foreground,
         ignore_index=dataset.ignore_index,
     )
-    return Pictures(dataset, in_channels, augmentation, settings.seed)
+    if settings.clip_length == 1:
+        return Pictures(dataset, in_channels, augmentation, settings.seed)
+    length, stride = settings.clip_length, settings.clip_stride
+    return Clips(dataset, in_channels, augmentation, settings.seed, length=length, stride=stride)

@@ -24,6 +24,10 @@ class Settings:
         accumulate: Batches whose gradients are added up for one optimizer step.
         crop: Height and width of the training crops in pixels; by default the size of the first training picture, at
             most 512.
+        clip_length: Frames of a training clip, for videos; 1 trains on single pictures.
+        clip_stride: Frames from one frame of a clip to the next.
+        chunk_length: Frames through which gradients go back in time; the state is carried on to the rest of the clip
+            without them. By default all of a clip.
         optimizer: adamw, adam or sgd (momentum 0.9, Nesterov).
         learning_rate: Peak learning rate.
         weight_decay: Decoupled decay of weights (biases and norms are exempt).
@@ -70,6 +74,9 @@ class Settings:
     batch_size: int = 8
     accumulate: int = 1
     crop: tuple[int, int] | None = None
+    clip_length: int = 1
+    clip_stride: int = 1
+    chunk_length: int | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -104,7 +111,7 @@ class Settings:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        at_least_one = ("batch_size", "accumulate", "validate_every", "save_every")
+        at_least_one = ("batch_size", "accumulate", "clip_length", "clip_stride", "validate_every", "save_every")
         not_negative = ("l1", "l2", "weight_decay", "clip", "rotate", "noise", "early_stop", "workers", "seed")
         shares = (
             "ema",
@@ -125,6 +132,7 @@ class Settings:
         self._require("label_smoothing", self.label_smoothing < 1, "less than 1")
         self._require("epochs", self.epochs > 0, "more than 0")
         self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
+        self._require("chunk_length", self.chunk_length is None or self.chunk_length >= 1, "at least 1")
         self._require("learning_rate", self.learning_rate > 0, "more than 0")
         self._require("crop", self.crop is None or min(self.crop) >= 1, "a height and width of at least 1")
         self._require("scale", 0 < self.scale[0] <= self.scale[1], "the smaller first, more than 0")
