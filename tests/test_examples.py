@@ -1,13 +1,14 @@
 import base64
 import io
-import os
-import subprocess
+import runpy
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 from PIL import Image
 
+import sweepseg
 from sweepseg.data import nuclei_sample, open_dataset
 from sweepseg.data.clips import sequences
 from sweepseg.io.video import open_video
@@ -42,19 +43,21 @@ class Page(HTMLParser):
             self.rows[-1].append(data)
 
 
-def test_demo_segments_trains_measures_and_shows(tmp_path):
+def test_demo_segments_trains_measures_and_shows(tmp_path, monkeypatch, capsys):
     kept = tmp_path / "demo" / "notes.txt"
     kept.parent.mkdir()
     kept.write_text("mine")
-    words = [sys.executable, EXAMPLES / "demo.py", "--output", tmp_path / "demo", "--steps", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    shown = subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+    dataset = nuclei_sample()
+    tests = dataset.splits["test"][:2]
+    monkeypatch.setattr(sweepseg, "nuclei_sample", lambda: replace(dataset, splits={**dataset.splits, "test": tests}))
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--output", str(tmp_path / "demo"), "--steps", "2"])
+    runpy.run_path(str(EXAMPLES / "demo.py"), run_name="__main__")
+    shown = capsys.readouterr().out
 
     assert f"look at {tmp_path / 'demo' / 'index.html'}" in shown
     assert "sweepseg predict PICTURES --model" in shown
     page = Page((tmp_path / "demo" / "index.html").read_text(encoding="utf-8"))
     assert page.open == []
-    tests = nuclei_sample().splits["test"]
     assert len(page.pictures) == 1 + 4 * len(tests)  # the plot; picture, annotation and two answers
     for source in page.pictures:
         head, data = source.split(",")
@@ -74,9 +77,9 @@ def test_demo_segments_trains_measures_and_shows(tmp_path):
     assert kept.read_text() == "mine"
 
 
-def test_moving_window_makes_videos_that_can_be_trained_on(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, EXAMPLES / "moving_window.py", tmp_path / "data"], env=environment, check=True)
+def test_moving_window_makes_videos_that_can_be_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["moving_window.py", str(tmp_path / "data")])
+    runpy.run_path(str(EXAMPLES / "moving_window.py"), run_name="__main__")
     videos = sequences(open_dataset(tmp_path / "data").splits["train"])
     assert [len(frames) for frames in videos.values()] == [16] * 24
     with open_video(tmp_path / "clip.webm") as (frames, _):

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def image():
-    return np.random.default_rng(0).integers(0, 256, (250, WIDTH), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (180, WIDTH), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_file_gives_the_mask_of_the_whole_picture(folder, image, mask, tmp_path,
     assert streamed(folder, tmp_path, image) == 0
     assert (tmp_path / "mask").read_bytes() == mask
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "250 rows in, 250 mask rows out\n")
+    assert (captured.out, captured.err) == ("", "180 rows in, 180 mask rows out\n")
     assert streamed(folder, tmp_path, image, "--quiet", "--strip", "32") == 0
     assert (tmp_path / "mask").read_bytes() == mask
     assert capsys.readouterr().err == ""
@@ -80,7 +80,7 @@ def test_file_gives_the_mask_of_the_whole_picture(folder, image, mask, tmp_path,
 
 def test_uint16_and_colour_are_read_as_they_lie(tmp_path, image):
     save_model(tmp_path / "model", model("multiclass", 3, 3, "sweepnet_small_causal"))
-    colour = image.reshape(50, 5, WIDTH)[:, :3].swapaxes(1, 2).astype(np.uint16) * 200
+    colour = image.reshape(36, 5, WIDTH)[:, :3].swapaxes(1, 2).astype(np.uint16) * 200
     words = ("--channels", "3", "--dtype", "uint16")
     assert streamed(str(tmp_path / "model"), tmp_path, colour.tobytes(), *words) == 0
     assert (tmp_path / "mask").read_bytes() == segment(load(tmp_path / "model"), colour).mask.tobytes()

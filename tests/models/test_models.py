@@ -26,7 +26,7 @@ BUILDERS = {name: partial(new, build) for name, build in MODELS.items()}
 def exact_size(build):
     model = build(5).eval()
     with torch.no_grad():
-        for size in ((1, 1), (2, 3), (97, 131)):
+        for size in ((1, 1), (2, 3), (33, 50)):
             logits = model(torch.randn(1, 3, *size))
             assert logits.shape == (1, 5, *size) and logits.isfinite().all()
 
@@ -193,7 +193,7 @@ class Faulty(nn.Module):
 
 class CropsTooMuch(Faulty):
     def forward(self, x):
-        return super().forward(x)[..., :96, :]
+        return super().forward(x)[..., :32, :]
 
 
 class IgnoresInChannels(Faulty):

@@ -7,6 +7,8 @@ import torch
 
 from sweepseg.ops._triton import INTERPRETED
 
+collect_ignore = ["compile_kernels.py"]  # a script, which the search for doctests would import: it needs triton
+
 
 @pytest.fixture(autouse=True)
 def poisoned_memory() -> Iterator[None]:

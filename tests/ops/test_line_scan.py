@@ -84,9 +84,10 @@ def test_widths(width, backend):
     assert_close(final, expected_final, "final")
 
 
+@pytest.mark.parametrize("steps", contract.LONG)
 @every_backend
-def test_long_maps_stay_exact(backend):
-    arguments = {name: value.float() for name, value in make((2,), 4096, 9).items()}
+def test_long_maps_stay_exact(backend, steps):
+    arguments = {name: value.float() for name, value in make((2,), steps, 9).items()}
     output, _ = line_scan(**arguments, backend=backend)
     exact, _ = oracle(**{name: value.double() for name, value in arguments.items()}, reverse=False)
     assert (output - exact).abs().max() <= 1e-6 * exact.abs().max()

@@ -57,7 +57,7 @@ def kill_writers(folder, save, kills) -> int:
         child = fork(lambda started=started: write_for_ever(started))
         os.close(started)
         os.read(go, 1)
-        time.sleep(delays.uniform(0, 0.4))
+        time.sleep(delays.uniform(0, 0.1))
         child.kill()
         child.join()
         os.close(go)

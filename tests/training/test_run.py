@@ -166,7 +166,7 @@ def test_killed_run_goes_on_as_if_it_had_not_been(settings, tmp_path, kills):
         )
         os.close(started)
         os.read(go, 1)
-        time.sleep(delays.uniform(0, 0.4))
+        time.sleep(delays.uniform(0, 0.2))
         child.kill()
         child.join()
         os.close(go)
