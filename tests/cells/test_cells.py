@@ -228,3 +228,14 @@ class CopiesTheLayout(GRU):
 def test_contract_catches(fault, promise):
     with pytest.raises(AssertionError):
         promise(partial(fault, C, H))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_large_inputs_give_no_nan_in_half_precision_however_many_steps(cell, dtype):
+    cell, x = cell(4, 8).to(dtype), (100 * torch.randn(1, 65_536, 4)).to(dtype).requires_grad_()
+    output, state = cell(x)
+    output.float().clamp(-1e4, 1e4).mean().backward()  # float16 ends at 65,504
+    gradients = x.grad, *(parameter.grad for parameter in cell.parameters() if parameter.grad is not None)
+    assert not any(tensor.isnan().any() for tensor in (output, *tree_leaves(state), *gradients))

@@ -20,8 +20,8 @@ from .segment import segment
 from .windows import segment_windows
 from .work_folder import WorkFolder
 
-BASE = 355_000_000  # bytes of a process that has loaded torch and a small model; 354 MB were measured
-READING = 80_000_000  # that GDAL or Zarr and GDAL's cache take
+BASE = 372_000_000  # bytes of a process that has loaded torch and a small model; measured
+READING = 100_000_000  # that GDAL or Zarr and GDAL's cache take, 80 MB, and what gaps grow by in hours
 WORKSPACE = 2.25  # peak of the process over that of its tensors: kernels allocate too; 1.2 to 2.1 were measured
 WORKSPACE_IN_PARTS = 3.5  # the same where maps of many sizes come and go and leave gaps; 2.0 to 3.3 were measured
 SIDE = 64  # rows and columns of the image that is segmented to see what a pixel takes
