@@ -138,22 +138,22 @@ def test_predict_in_tiles_draws_a_bar_within_an_image(tmp_path, monkeypatch):
 
 
 def test_predict_segments_images_in_parts_that_do_not_fit_into_the_memory(tmp_path, capsys):
-    save(tmp_path / "in" / "large.png", np.zeros((400, 400)))
+    save(tmp_path / "in" / "large.png", np.zeros((500, 500)))
     save(tmp_path / "in" / "small.png", np.zeros((20, 20)))
     words = ["predict", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--memory"]
-    assert run([*words, "450MB"]) == 0
-    assert "large.png: 400x400 pixels in parts, with 0.0" in capsys.readouterr().err
+    assert run([*words, "500MB"]) == 0
+    assert "large.png: 500x500 pixels in parts, with 0.0" in capsys.readouterr().err
     rows = (json.loads(line) for line in (tmp_path / "out" / "report.jsonl").read_text().splitlines())
     assert {Path(row["input"]).name: row["mode"] for row in rows} == {
         "large.png": "out of core",
         "small.png": "in memory",
     }
     words.insert(-1, "--quiet")
-    assert run([*words, "450MB"]) == 0
+    assert run([*words, "500MB"]) == 0
     assert capsys.readouterr().err == ""
     assert run([*words, "436MB"]) == 3
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "large.png: too large for memory: 400x400 pixels take 4" in err
+    assert err.count("\n") == 1 and "large.png: too large for memory: 500x500 pixels take 4" in err
     assert run([*words, "100MB"]) == 2
     assert "100 MB are too little" in capsys.readouterr().err
     assert run([*words, "lots"]) == 2
