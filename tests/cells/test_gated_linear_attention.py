@@ -54,7 +54,7 @@ def test_catches(fault):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_inputs_100_times_too_large_stay_finite(dtype):
-    cell, x = GatedLinearAttention(3, 6, heads=2).to(dtype), (100 * torch.randn(2, 4096, 3)).to(dtype).requires_grad_()
+    cell, x = GatedLinearAttention(3, 6, heads=2).to(dtype), (100 * torch.randn(2, 512, 3)).to(dtype).requires_grad_()
     output, state = cell(x)
     output.float().sum().backward()
     assert all(each.isfinite().all() for each in (output, state, x.grad, *(p.grad for p in cell.parameters())))

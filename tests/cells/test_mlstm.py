@@ -70,7 +70,7 @@ def test_initial_gates():
 def test_inputs_100_times_too_large_stay_finite(dtype):
     cell = MLSTM(3, 6, heads=2).to(dtype)
     torch.nn.init.normal_(cell.weight_gates)
-    x = (100 * torch.randn(2, 4096, 3)).to(dtype).requires_grad_()
+    x = (100 * torch.randn(2, 512, 3)).to(dtype).requires_grad_()
     output, state = cell(x)
     output.float().sum().backward()
     assert all(each.isfinite().all() for each in (output, *state, x.grad, *(p.grad for p in cell.parameters())))
