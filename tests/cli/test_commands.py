@@ -12,6 +12,8 @@ from sweepseg.inference import averaging
 from sweepseg.inference.averaging import Averaged
 from sweepseg.models import MODELS
 from sweepseg.models.folder import save_model
+from sweepseg.models.segmenter import Segmenter
+from sweepseg.tasks import evaluation
 
 
 def save(path, array) -> None:
@@ -77,10 +79,20 @@ def test_val_averages_over_the_views_asked_for(dataset, saved, monkeypatch):
             asked.append(views)
             super().__init__(model, **views)
 
+    measured = []
+
+    def evaluate(model, *arguments, **options):
+        measured.append(type(model))
+        return evaluation_of(model, *arguments, **options)
+
+    evaluation_of = evaluation.evaluate
     monkeypatch.setattr(averaging, "Averaged", Recorded)
-    for options in ([], ["--flip", "--scales", "0.5", "1"]):
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    for options in ([], ["--flip", "--scales", "0.5", "1"], ["--flip"], ["--scales", "0.5"]):
         assert run(["val", dataset, "--model", saved, "--split", "test", "--no-boundary", "--json", *options]) == 0
-    assert asked == [{"flip": False, "scales": [1.0]}, {"flip": True, "scales": [0.5, 1.0]}]
+    views = [(True, [0.5, 1.0]), (True, [1.0]), (False, [0.5])]
+    assert asked == [{"flip": flip, "scales": scales} for flip, scales in views]
+    assert measured == [Segmenter, Recorded, Recorded, Recorded]  # one that remembers is to be seen as such
 
 
 def test_val_prints_a_table(dataset, saved, capsys):

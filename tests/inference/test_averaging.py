@@ -81,3 +81,9 @@ def test_certainty_stays_finite(task):
 def test_sizes_that_make_no_sense_are_refused(scales):
     with pytest.raises(UsageError, match="give one or more, each more than 0"):
         Averaged(model("binary"), scales=scales)
+
+
+def test_a_model_that_remembers_is_refused(monkeypatch):
+    monkeypatch.setattr(Segmenter, "remembers", True)
+    with pytest.raises(UsageError, match="remembers earlier frames"):
+        Averaged(model("binary"), flip=True)

@@ -94,14 +94,10 @@ def val(
         else:
             print_table([["score", "mean over videos"], *([name, f"{100 * one:.1f}"] for name, one in found.items())])
         return 0
+    views = flip or scales != [1.0]
+    measured = Averaged(segmenter, flip=flip, scales=scales) if views else segmenter
     scores = evaluate(
-        Averaged(segmenter, flip=flip, scales=scales),
-        dataset,
-        split,
-        task,
-        in_channels=len(config.mean),
-        boundary=boundary,
-        progress=progress,
+        measured, dataset, split, task, in_channels=len(config.mean), boundary=boundary, progress=progress
     )
     if json:
         print_json({name: score.tolist() for name, score in scores.items()} | {"classes": config.classes})

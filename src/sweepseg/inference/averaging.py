@@ -20,7 +20,7 @@ class Averaged(nn.Module):
         scales: Sizes of the views over that of the image, each more than 0.
 
     Raises:
-        UsageError: No scale, or one that is not more than 0.
+        UsageError: No scale, or one that is not more than 0; or the model remembers earlier frames.
 
     >>> import sweepseg
     >>> model = Averaged(sweepseg.load(sweepseg.bundled_model()), flip=True, scales=(1.0, 1.5))
@@ -32,6 +32,10 @@ class Averaged(nn.Module):
         super().__init__()
         if not scales or min(scales) <= 0:
             raise UsageError(f"scales are {tuple(scales)}; give one or more, each more than 0")
+        if model.remembers:
+            raise UsageError(
+                "a model that remembers earlier frames is not averaged over views; leave out flip and scales"
+            )
         self.model, self.flip, self.scales = model, flip, tuple(scales)
         self.task = TASKS[model.config.task](len(model.config.classes))
 
