@@ -9,12 +9,12 @@ test. The CPU time, of all threads together, is that since the last start.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import torch
 import yaml
+from rows import read, write
 
 import sweepseg
 from sweepseg.cli.progress import bar
@@ -47,7 +47,7 @@ def main() -> None:
                 key = (model, hold_out or "", str(seed))
                 if not any((row["model"], row["hold_out"], row["seed"]) == key for row in read(options.results)):
                     row = run(options.data, model, hold_out, seed, options.runs, options.epochs)
-                    write(options.results, [*read(options.results), row])
+                    write(options.results, [*read(options.results), row], COLUMNS)
                     print(row)
 
 
@@ -79,23 +79,6 @@ def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path, epo
         "mean_iou": round(scores["mean_iou"].item(), 4),
         "global_accuracy": round(scores["global_accuracy"].item(), 4),
     }
-
-
-def read(path: Path) -> list[dict]:
-    """The rows of the results file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(path: Path, rows: list[dict]) -> None:
-    """Replace the results file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ ratios of CPU time hardly move.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ import numpy as np
 import rasterio
 from PIL import Image
 from rasterio.windows import Window
+from rows import read, write
 
 import sweepseg
 from sweepseg.io import read_image
@@ -76,7 +76,7 @@ def main() -> None:
             if (name, str(height)) not in rows:
                 compared = next((row for (case, _), row in reversed(rows.items()) if case == other), None)
                 row = measure(name, height, width, words, compared, options.folder)
-                write(options.results, [*read(options.results), row])
+                write(options.results, [*read(options.results), row], COLUMNS)
     rows = read(options.results)
     shown = [COLUMNS, *([row[column] for column in COLUMNS] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
@@ -149,23 +149,6 @@ def make(path: Path, height: int, width: int) -> None:
                 block = block[: height - top, : width - left]
                 file.write(block.transpose(2, 0, 1), window=Window(left, top, block.shape[1], block.shape[0]))
     unfinished.rename(path)
-
-
-def read(path: Path) -> list[dict]:
-    """The rows of the results file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(path: Path, rows: list[dict]) -> None:
-    """Replace the results file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from sweepseg.models.folder import build
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 
 
-def model(task: str = "binary", classes: int = 2, channels: int = 3, builder: str = "sweepnet_small") -> Segmenter:
+def model(
+    task: str = "binary", classes: int = 2, channels: int = 3, builder: str = "sweepnet_small", seed: int = 0
+) -> Segmenter:
     """A segmenter in evaluation mode; the same arguments give the same weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     segmenter = build(
         ModelConfig(
             builder=builder,

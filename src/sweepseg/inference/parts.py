@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,6 +62,11 @@ class Parts:
         if not resume:
             remove_unused(output.glob(_work_name("*")))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """That of the model, which all images share."""
+        return self.model.fingerprint()
+
     def write(self, found: Found, digest: str, image: Windows, target: Targets) -> dict[str, object]:
         """Segment and write one image.
 
@@ -83,7 +89,7 @@ class Parts:
         runner = self._runner(path, image, target)
         folder = self.output / _work_name(hashlib.sha256(os.fsencode(found.relative)).hexdigest()[:16])
         needed = self._check_disk(name, image, runner, used_bytes(folder) if self.resume else 0)
-        key = {"image": digest, "model": _digest(self.model), "parts": repr(runner), "version": _version()}
+        key = {"image": digest, "model": self.fingerprint, "parts": repr(runner), "version": _version()}
 
         def listen(done: int, total: int) -> None:
             self.listen(path.name, done, total)
@@ -168,14 +174,6 @@ def palette_of(config: ModelConfig) -> Sequence[Color]:
 
 def _work_name(word: str) -> str:
     return f".sweepseg-{word}.parts"
-
-
-def _digest(model: Segmenter) -> str:
-    """A digest of a model's config and weights."""
-    digest = hashlib.sha256(repr(model.config).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _version() -> str:

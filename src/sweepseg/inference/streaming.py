@@ -1,11 +1,9 @@
 """Segmenting a picture whose rows arrive one after the other, with the mask of the whole picture."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -14,10 +12,10 @@ from torch import Tensor
 
 from ..errors import InputError, ModelFileError, printable
 from ..io.files import atomic_write, open_regular
-from ..io.images import fit_channels, to_unit
 from ..layers.stages import StagedModel
-from ..models.segmenter import Segmenter
+from ..models.segmenter import Segmenter, digest
 from ..tasks import TASKS
+from .segment import as_batch, to_input
 from .strips import StripRunner, certain_rows
 
 FORMAT = 1
@@ -147,9 +145,9 @@ class StreamingSegmenter:
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
-        state = {"format": FORMAT, "model": _fingerprint(self.model), "strip": self.strip} | self._state()
+        state = {"format": FORMAT, "model": self.model.fingerprint(), "strip": self.strip} | self._state()
         text = json.dumps(_packed(state, tensors))
-        atomic_write(path, save(tensors, {"state": text, "sha256": _digest(text, tensors)}))
+        atomic_write(path, save(tensors, {"state": text, "sha256": digest(text, tensors)}))
 
     @classmethod
     def from_state(cls, model: Segmenter, path: str | os.PathLike[str]) -> "StreamingSegmenter":
@@ -166,7 +164,7 @@ class StreamingSegmenter:
         state = _unpacked(json.loads(text), tensors)
         if state["format"] > FORMAT:
             raise ModelFileError(f"{printable(path)}: of a newer version; upgrade sweepseg")
-        if state["model"] != _fingerprint(model):
+        if state["model"] != model.fingerprint():
             raise ModelFileError(f"{printable(path)}: the stream began with another model; go on with that one")
         segmenter = cls(model, strip=state["strip"])
         segmenter._restore(state)
@@ -181,11 +179,8 @@ class StreamingSegmenter:
             raise ValueError(f"got rows of shape {rows.shape}; give (h, W) or (h, W, C), W and C at least 1")
         if self.width not in (None, rows.shape[1]):
             raise ValueError(f"got rows of {rows.shape[1]} pixels after rows of {self.width}; give one width")
-        config = self.model.config
-        unit = fit_channels(to_unit(rows, config.input_range), len(config.mean))
-        batch = torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))[None]
         with torch.inference_mode():
-            x = (batch.to(self.model.mean.device) - self.model.mean) / self.model.std
+            x = self.model.normalised(as_batch(self.model, to_input(self.model, rows)))
         return x.contiguous(memory_format=torch.channels_last)
 
     def _missing(self) -> int:
@@ -238,18 +233,6 @@ def _one_period(network: StagedModel) -> range:
     return range(start, start + network.total_stride)
 
 
-def _fingerprint(model: Segmenter) -> str:
-    return _digest(json.dumps(asdict(model.config), sort_keys=True), model.network.state_dict())
-
-
-def _digest(text: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\0{name} {tensor.dtype} {[*tensor.shape]}\0".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _packed(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Nested plain values as JSON has them; tensors go into the dictionary and leave their names."""
     if isinstance(value, Tensor):
@@ -283,7 +266,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, dict[str, Tensor]]:
             data = file.read()
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        if header["sha256"] != _digest(header["state"], tensors):
+        if header["sha256"] != digest(header["state"], tensors):
             raise ValueError("the checksum is wrong")
     except InputError as error:
         raise ModelFileError(str(error)) from None

@@ -36,8 +36,7 @@ def segment_windows(model: Segmenter, image: Windows, runner: OutOfCore | Tiles,
     task, size = TASKS[model.config.task](len(model.config.classes)), (image.height, image.width)
 
     def read(box: Box) -> torch.Tensor:
-        batch = as_batch(model, to_input(model, image.read(*box)))
-        return (batch - model.mean) / model.std
+        return model.normalised(as_batch(model, to_input(model, image.read(*box))))
 
     masks = work.map("masks", count_masks(model), *size, dtype=torch.uint8)
     for box, logits in runner.run(read, work):

@@ -1,6 +1,9 @@
 """A network together with what is needed to use it: its classes, its normalisation, how it was built."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +56,15 @@ class Segmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, num_classes, H, W) of images (B, C, H, W) in [0, 1]."""
-        return self.network((image - self.mean) / self.std)
+        return self.network(self.normalised(image))
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """Images (..., C, H, W) in [0, 1] as the network takes them."""
+        return (image - self.mean) / self.std
+
+    def fingerprint(self) -> str:
+        """What tells it from other models: a digest of its config and weights."""
+        return digest(json.dumps(asdict(self.config), sort_keys=True), self.network.state_dict())
 
     @property
     def remembers(self) -> bool:
@@ -70,7 +81,16 @@ class Segmenter(nn.Module):
         Returns:
             Logits (B, T, num_classes, H, W) and the state after the clip.
         """
-        frames = ((clip - self.mean) / self.std).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        frames = self.normalised(clip).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         if isinstance(self.network, VideoModel):
             return self.network.run(frames.unflatten(0, clip.shape[:2]), state)
         return self.network(frames).unflatten(0, clip.shape[:2]), {}
+
+
+def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a text and of tensors: their names, types, shapes and values."""
+    found = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\0{name} {tensor.dtype} {[*tensor.shape]}\0".encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
