@@ -2,6 +2,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,25 @@ def run(runner: OutOfCore, image: Tensor, folder: Path) -> Iterator[tuple[Box, T
 def largest_difference(model: StagedModel, image: Tensor, folder: Path, **options) -> float:
     with torch.inference_mode():
         whole = model(image)
-    return (out_of_core(model, image, folder, **options) - whole).abs().max().item()
+    return error(out_of_core(model, image, folder, **options), whole)
+
+
+def error(logits: Tensor, true: Tensor) -> float:
+    return ((logits - true).abs() / true.abs().clamp_min(1)).max().item()
+
+
+def rounding(model: StagedModel, image: Tensor) -> float:
+    """The error of the whole picture in float32: large networks with random weights magnify it."""
+    with torch.inference_mode():
+        return error(model(image), deepcopy(model).double()(image.double()))
 
 
 @pytest.mark.parametrize("builder", MODELS)
 def test_windows_give_the_answer_of_the_whole_picture(builder, tmp_path):
     image = torch.randn(1, 3, 101, 75)
-    assert largest_difference(network(builder), image, tmp_path, window=(40, 33), strip=32) <= TOLERANCE
+    model = network(builder)
+    allowed = max(TOLERANCE, 2 * rounding(model, image))
+    assert largest_difference(model, image, tmp_path, window=(40, 33), strip=32) <= allowed
 
 
 SWEEPNET = network("sweepnet_small")

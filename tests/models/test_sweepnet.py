@@ -6,11 +6,12 @@ from stirring import stirred
 
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.layers.stages import Swept
-from sweepseg.models.sweepnet import sweepnet_small
+from sweepseg.models.sweepnet import sweepnet_base, sweepnet_nano, sweepnet_small
 
 
-def test_about_a_million_parameters():
-    assert 0.95e6 < count_parameters(sweepnet_small(11)) < 1.05e6
+@pytest.mark.parametrize(("build", "size"), [(sweepnet_nano, 0.3e6), (sweepnet_small, 1e6), (sweepnet_base, 4e6)])
+def test_parameters(build, size):
+    assert count_parameters(build(11)) == pytest.approx(size, rel=0.05)
 
 
 def test_sweeps_stand_at_8_and_16():

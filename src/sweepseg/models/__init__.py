@@ -7,6 +7,12 @@ from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
 from .sweepnet import (
+    sweepnet_base,
+    sweepnet_base_control,
+    sweepnet_nano,
+    sweepnet_nano_causal,
+    sweepnet_nano_causal_control,
+    sweepnet_nano_control,
     sweepnet_small,
     sweepnet_small_causal,
     sweepnet_small_causal_control,
@@ -19,6 +25,12 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small_control": sweepnet_small_control,
     "sweepnet_small_causal": sweepnet_small_causal,
     "sweepnet_small_causal_control": sweepnet_small_causal_control,
+    "sweepnet_nano": sweepnet_nano,
+    "sweepnet_nano_control": sweepnet_nano_control,
+    "sweepnet_nano_causal": sweepnet_nano_causal,
+    "sweepnet_nano_causal_control": sweepnet_nano_causal_control,
+    "sweepnet_base": sweepnet_base,
+    "sweepnet_base_control": sweepnet_base_control,
     "recurrent_unet_small": recurrent_unet_small,
     "recurrent_unet_small_control": recurrent_unet_small_control,
     "reseg": reseg,
@@ -32,6 +44,9 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
 CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small": "sweepnet_small_control",
     "sweepnet_small_causal": "sweepnet_small_causal_control",
+    "sweepnet_nano": "sweepnet_nano_control",
+    "sweepnet_nano_causal": "sweepnet_nano_causal_control",
+    "sweepnet_base": "sweepnet_base_control",
     "recurrent_unet_small": "recurrent_unet_small_control",
     "reseg": "reseg_control",
     "r2unet": "r2unet_control",

@@ -10,6 +10,7 @@ We Needed?", arXiv:2410.01201; block and decoder are the usual pre-norm residual
 """
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from torch import Tensor, nn
 
@@ -104,6 +105,40 @@ def _add_context(
     return f"{name}_norm"
 
 
+class Size(TypedDict):
+    """What the builders differ in."""
+
+    widths: Sequence[int]
+    blocks: Sequence[int]
+
+
+SIZES: dict[str, Size] = {
+    "nano": {"widths": (24, 32, 56, 72), "blocks": (2, 2)},
+    "small": {"widths": (32, 48, 96, 128), "blocks": (2, 3)},
+    "base": {"widths": (48, 80, 160, 256), "blocks": (3, 4)},
+}
+
+
+def sweepnet_nano(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
+    """About 0.3 M parameters; MinGRU sweeps at 1/8 and 1/16."""
+    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=causal, control=False)
+
+
+def sweepnet_nano_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_nano` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
+    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=False, control=True)
+
+
+def sweepnet_nano_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_nano` without bottom-up sweeps, for pictures that arrive row by row."""
+    return sweepnet_nano(num_classes, in_channels, causal=True)
+
+
+def sweepnet_nano_causal_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_nano_causal` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
+    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=True, control=True)
+
+
 def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
     """About 1 M parameters; MinGRU sweeps at 1/8 and 1/16.
 
@@ -111,23 +146,29 @@ def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = Fal
     >>> sweepnet_small(11)(torch.zeros(1, 3, 45, 70)).shape
     torch.Size([1, 11, 45, 70])
     """
-    return _small(num_classes, in_channels, causal=causal, control=False)
+    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=causal, control=False)
 
 
 def sweepnet_small_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_small` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return _small(num_classes, in_channels, causal=False, control=True)
+    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=False, control=True)
 
 
 def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_small` without bottom-up sweeps, for pictures that arrive row by row."""
-    return _small(num_classes, in_channels, causal=True, control=False)
+    return sweepnet_small(num_classes, in_channels, causal=True)
 
 
 def sweepnet_small_causal_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_small_causal` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return _small(num_classes, in_channels, causal=True, control=True)
+    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=True, control=True)
 
 
-def _small(num_classes: int, in_channels: int, *, causal: bool, control: bool) -> SweepNet:
-    return SweepNet(num_classes, in_channels, widths=(32, 48, 96, 128), blocks=(2, 3), causal=causal, control=control)
+def sweepnet_base(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
+    """About 4 M parameters; MinGRU sweeps at 1/8 and 1/16."""
+    return SweepNet(num_classes, in_channels, **SIZES["base"], causal=causal, control=False)
+
+
+def sweepnet_base_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+    """`sweepnet_base` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
+    return SweepNet(num_classes, in_channels, **SIZES["base"], causal=False, control=True)
