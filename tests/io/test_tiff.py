@@ -89,3 +89,10 @@ def test_without_tifffile_the_remedy_is_named_and_common_kinds_are_read(read, mo
     assert np.array_equal(np.asarray(read(encoded(RGB, "TIFF")).pixels), RGB)
     with pytest.raises(InputError, match=r'pip install "sweepseg\[tiff\]"'):
         read(tiff(DEEP_RGB, photometric="rgb"))
+
+
+def test_odd_tags_that_are_not_needed_are_no_news(read, caplog):
+    nodata = (42113, "s", 0, "0.0", True)  # as GDAL writes it, also for whole numbers, where tifffile wants "0"
+    values = np.zeros((10, 12, 5), np.uint8)
+    assert np.array_equal(read(tiff(values, planarconfig="contig", extratags=[nodata])).pixels, values)
+    assert not caplog.records

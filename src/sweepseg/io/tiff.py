@@ -1,5 +1,6 @@
 """TIFF: Pillow reads what it reads at full depth, tifffile the rest."""
 
+import logging
 import math
 import os
 from itertools import islice
@@ -86,8 +87,14 @@ def _with_tifffile(path: str | os.PathLike[str], file: BinaryIO) -> np.ndarray:
     except ImportError as error:
         raise InputError(path, 'this kind of TIFF needs tifffile; pip install "sweepseg[tiff]"') from error
     file.seek(0)
-    page = tifffile.TiffFile(file).pages[0]
-    pixels = page.asarray()
+    log = tifffile.logger()
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # it complains of tags that are not needed; what is wrong with pixels raises
+    try:
+        page = tifffile.TiffFile(file).pages[0]
+        pixels = page.asarray()
+    finally:
+        log.setLevel(level)
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
     return pixels[..., None] if page.axes == "YX" else pixels  # (H, W, C)
