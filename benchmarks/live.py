@@ -2,10 +2,10 @@
 
 python benchmarks/live.py --results docs/results/live.csv
 
-`sweepnet_nano_causal` with untrained weights (they change neither time nor memory) on rows of chance of one channel. The
-memory is the largest resident size of the process in each tenth of the rows. The rate is compared with that of the same model
-on a picture of 4,096 of these rows in memory; both in processor time of one thread, so other work on the machine shows
-little. A row of the results file is a finished run.
+`sweepnet_nano_causal` with untrained weights (they change neither time nor memory) on rows of chance of one channel.
+The memory is the largest resident size of the process in each tenth of the rows. The rate is compared with that of the
+same model on a picture of 4,096 of these rows in memory; both in processor time of one thread, so other work on the
+machine shows little. A row of the results file is a finished run.
 """
 
 import argparse
