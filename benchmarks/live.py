@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from rows import read, write
+from untrained import resident, untrained
 
 import sweepseg
-from sweepseg.models.folder import build
-from sweepseg.models.segmenter import ModelConfig
 
 COLUMNS = [
     "model", "rows", "width", "strip", "look_ahead", "lag", "ms_per_row", "in_memory_ms_per_row", "rate_ratio",
@@ -44,17 +43,7 @@ def main() -> None:
 def measure(rows: int, width: int, strip: int) -> dict:
     """One stream and the picture that it is compared with."""
     name = "sweepnet_nano_causal"
-    model = build(
-        ModelConfig(
-            builder=name,
-            arguments={"num_classes": 1, "in_channels": 1},
-            task="binary",
-            classes=("sheet", "defect"),
-            palette=((0, 0, 0), (255, 0, 0)),
-            mean=(0.5,),
-            std=(0.25,),
-        )
-    ).eval()
+    model = untrained(name, 2, 1)
     segmenter = sweepseg.StreamingSegmenter(model, strip=strip)
     random = np.random.default_rng(0)
     memory, seconds, lag, given = [], 0.0, 0, 0
@@ -99,12 +88,6 @@ def in_memory(model: torch.nn.Module, width: int) -> float:
             model(image)
         seconds.append(time.process_time() - began)
     return sorted(seconds)[1]
-
-
-def resident() -> float:
-    """Resident size of this process in MB."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1000
 
 
 if __name__ == "__main__":
