@@ -6,9 +6,9 @@ python benchmarks/video.py FOLDER --steps 400 --crop 192
 ``digits`` are clips of `digit_scenes.clip`: digits that move and hide behind each other and a pillar, under heavy noise
 that is drawn afresh for every frame; FOLDER is any data set of videos, such as DAVIS. Scores are those of the last
 checkpoint on the videos of the split that training did not see: mIoU of one pooled matrix, and consistency over 8
-frames. ``cost`` segments frames one by one: 300 by these models and by `sweepnet_small`, in turns on one thread, for the
-milliseconds of the processor, and 10,000 by the model that remembers, for the largest resident size in the first and in
-the last tenth (steps: these numbers of frames). Runs that have a row are skipped.
+frames. ``cost`` segments frames one by one: 300 by these models and by `sweepnet_small`, in turns on one thread, for
+the milliseconds of the processor, and 10,000 by the model that remembers, for the largest resident size in the first
+and in the last tenth (steps: these numbers of frames). Runs that have a row are skipped.
 """
 
 import argparse
