@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what editors and type checkers see of the names below
     from .data import nuclei_sample, open_dataset
     from .inference.predict import predict
+    from .inference.recognise import recognise
     from .inference.segment import segment
     from .inference.streaming import StreamingSegmenter, stream
     from .inference.video import VideoSegmenter, predict_video
@@ -27,6 +28,7 @@ _PLACES = {
     "bundled_model": "models.folder",
     "segment": "inference.segment",
     "predict": "inference.predict",
+    "recognise": "inference.recognise",
     "stream": "inference.streaming",
     "StreamingSegmenter": "inference.streaming",
     "predict_video": "inference.video",
@@ -49,6 +51,7 @@ __all__ = [
     "open_dataset",
     "predict",
     "predict_video",
+    "recognise",
     "save_model",
     "segment",
     "stream",

@@ -5,7 +5,7 @@ NaN and stands outside every mean.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -221,7 +221,7 @@ def within(radius: float, points: Tensor) -> Tensor:
     return near
 
 
-def table(scores: dict[str, Tensor], names: Sequence[str]) -> list[list[str]]:
+def table(scores: Mapping[str, Tensor], names: Sequence[str]) -> list[list[str]]:
     """Per-class scores in percent as rows of text, headed by the column names and closed by the means.
 
     Args:
@@ -242,10 +242,11 @@ def table(scores: dict[str, Tensor], names: Sequence[str]) -> list[list[str]]:
     # torchmetrics squeezes the tensor of a single class
     cells = [[*scores[column].reshape(-1).tolist(), scores[f"mean_{column}"].item()] for column in columns]
     rows = zip([*names, "mean"], *cells, strict=True)
-    return [["class", *columns], *([name, *map(_percent, values)] for name, *values in rows)]
+    return [["class", *columns], *([name, *map(percent, values)] for name, *values in rows)]
 
 
-def _percent(score: float) -> str:
+def percent(score: float) -> str:
+    """A score for a table; a dash where there is none."""
     return "-" if math.isnan(score) else f"{100 * score:.1f}"
 
 

@@ -104,8 +104,8 @@ def test_val_prints_a_table(dataset, saved, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--split", "val"], "has no pictures with masks in val; it has train, test"),
-        (["--split", "nonsense"], "no pictures with masks in nonsense"),
+        (["--split", "val"], "has no annotated pictures in val; it has train, test"),
+        (["--split", "nonsense"], "no annotated pictures in nonsense"),
         (["--hold-out", "zzz"], "start with 'zzz'"),
         (["--scales", "1", "0", "--split", "test"], "scales are (1.0, 0.0); give one or more, each more than 0"),
     ],
@@ -184,6 +184,8 @@ def test_list_names_every_model(capsys):
     listed = json.loads(capsys.readouterr().out)
     assert listed["models"] == [*MODELS]
     assert {"cells", "orders", "losses", "tasks", "controls"} <= listed.keys()
+    assert out.index("models for sequence:") < out.index("  crnn ") < out.index("cells:")
+    assert listed["families"]["sequence"] == ["crnn", "crnn_control"]
 
 
 @pytest.mark.parametrize("name", ["sweepnet_small", None])

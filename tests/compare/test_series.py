@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import jaccard_score
 from training.harness import Tiny, finish, fork, write_pictures
 
@@ -178,6 +179,14 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(runs, tmp_path, 
     with pytest.raises(UsageError, match=message):
         go_through([replace(run, split=split) for run in runs(0, **changes)], tmp_path / "results.csv")
     assert not (tmp_path / "results.csv").exists()
+
+
+def test_data_without_masks_are_refused(runs, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / "train" / name).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "set" / "train" / name / "a.png")
+    with pytest.raises(UsageError, match="has no masks; compare is for segmentation"):
+        go_through(runs(0, data=str(tmp_path / "set"), task="classification"), tmp_path / "results.csv")
 
 
 def test_a_file_of_other_columns_is_refused_and_kept(runs, tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweepseg.data import bundled, check, digit_sample, nuclei_sample, open_by_name
-from sweepseg.data.digit_scenes import NAMES, scene
+from sweepseg.data import bundled, check, digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
+from sweepseg.data.digit_scenes import NAMES, glyphs, line, scene
 from sweepseg.errors import OutputError, UsageError
 from sweepseg.inference.segment import segment
 from sweepseg.training.fit import train
@@ -113,7 +113,7 @@ def test_the_scenes_of_a_faster_process_are_taken(cache, monkeypatch):
 def test_a_place_that_cannot_be_written_is_named_with_the_remedy(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(OutputError, match=f"{tmp_path}/file.*; name a folder for the digit scenes in XDG_CACHE_HOME"):
+    with pytest.raises(OutputError, match=f"{tmp_path}/file.*; name a folder for digits in XDG_CACHE_HOME"):
         open_by_name("digits")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
@@ -137,3 +137,31 @@ def test_the_notice_of_the_digits_names_origin_and_licence():
     notice = (Path(bundled.__file__).parent / "digits" / "NOTICE").read_text()
     assert all(word in notice for word in ("CC BY 4.0", "10.24432/C50P49", "Alpaydin", "Kaynak", "Changed"))
     assert (Path(bundled.__file__).parent / "digits" / "glyphs.png").stat().st_size < 100_000
+
+
+def test_digit_lines_hold_the_lines_with_what_they_read(cache, monkeypatch):
+    monkeypatch.setattr(bundled, "LINES", {"train": 9, "val": 2, "test": 2})
+    dataset = digit_lines()
+    assert (dataset.task, "".join(dataset.classes)) == ("sequence", "0123456789") and not check(dataset).errors
+    for split, samples in dataset.splits.items():
+        for index, sample in enumerate(samples):
+            made = line(0, split, index)
+            assert sample.text == made.text
+            np.testing.assert_array_equal(np.asarray(Image.open(sample.image)), made.image)
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 9, "val": 2, "test": 2}
+    assert open_by_name("digit_lines") == dataset and "CC BY 4.0" in (dataset.root / "NOTICE").read_text()
+
+
+def test_digit_glyphs_hold_each_glyph_in_the_folder_of_its_class(cache):
+    dataset = digit_glyphs()
+    assert (dataset.task, dataset.classes) == ("classification", NAMES) and not dataset.problems
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {
+        "train": 1200,
+        "val": 200,
+        "test": 397,
+    }
+    sample = next(sample for sample in dataset.splits["val"] if sample.name == "seven/003")
+    pixels, glyph = np.asarray(Image.open(sample.image)), glyphs("val")[7][3]
+    assert pixels.shape == (28, 28) and sample.text == "seven"
+    middles = (np.arange(8) * 3.5 + 1.75).astype(int)  # of the glyph's pixels, enlarged 3.5 times
+    assert np.corrcoef(pixels[np.ix_(middles, middles)].ravel(), glyph.ravel())[0, 1] > 0.95

@@ -48,6 +48,32 @@ def test_saving_and_loading_gives_the_same_model_bit_for_bit(tmp_path, task, cla
         assert torch.equal(after(image), before(image))
 
 
+@pytest.mark.parametrize(
+    ("task", "builder", "logits", "other"),
+    [("classification", "renet_classifier", 3, "sequence"), ("sequence", "crnn", 4, "multiclass")],
+)
+def test_recognisers_are_saved_and_loaded_for_their_task_alone(tmp_path, task, builder, logits, other):
+    config = ModelConfig(
+        builder=builder,
+        arguments={"num_classes": logits, "in_channels": 1},
+        task=task,
+        classes=("a", "b", "c"),
+        palette=((0, 0, 0),) * 3,
+        mean=(0.5,),
+        std=(1.0,),
+    )
+    before, image = build(config).eval(), torch.rand(2, 1, 30, 40)
+    save_model(tmp_path / "model", before)
+    with torch.inference_mode():
+        assert torch.equal(load(tmp_path / "model")(image), before(image))
+    change_config(tmp_path / "model", classes=["a", "b"], palette=[[0, 0, 0]] * 2)
+    with pytest.raises(ModelFileError, match=f"gives {logits} logits; 2 classes want {logits - 1}"):
+        load(tmp_path / "model")
+    change_config(tmp_path / "model", task=other)
+    with pytest.raises(ModelFileError, match=f"model {builder} does not do task {other}"):
+        load(tmp_path / "model")
+
+
 def test_half_precision_weights_take_half_the_space_and_load_as_float32(tmp_path):
     before = model()
     save_model(tmp_path / "float", before)
@@ -87,17 +113,18 @@ def test_bundled_model_loads():
         ({"arguments": {"num_classes": 3, "in_channels": 10**9}}, r"the config wants .* \(32, 1000000000, 3, 3\)"),
         ({"arguments": {"num_classes": 3, "in_channels": 2**53}}, "overflow"),
         ({"arguments": {"num_classes": 3, "causal": True}}, "is torch.float32|missing"),
-        ({"classes": ["a", "b"], "palette": [[0, 0, 0]] * 2}, "gives 3 logits a pixel; 2 classes want 2"),
+        ({"classes": ["a", "b"], "palette": [[0, 0, 0]] * 2}, "gives 3 logits; 2 classes want 2"),
         ({"classes": ["a", "b", "b"]}, "two classes have one name"),
         ({"classes": ["a"], "palette": [[0, 0, 0]]}, "1 classes for task multiclass, which takes 2 to 255"),
         ({"task": "binary"}, "3 classes for task binary, which takes 2"),
         (
             {"task": "binary", "classes": ["a", "b"], "palette": [[0, 0, 0]] * 2},
-            "gives 3 logits a pixel; 2 classes want 1",
+            "gives 3 logits; 2 classes want 1",
         ),
         ({"task": "multilabel", "classes": ["a", "b", "../../c"]}, "'../../c' cannot be the name of a mask file"),
         ({"task": "multilabel", "classes": ["a", "b", "c\\d"]}, "cannot be the name of a mask file"),
         ({"mean": [0.5], "std": [0.5]}, "means of 1 channels, but got an image tensor"),
+        ({"task": "classification"}, "model sweepnet_small does not do task classification"),
     ],
 )
 def test_config_that_does_not_fit_is_refused_by_naming_the_difference(saved, values, words):

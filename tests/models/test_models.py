@@ -11,7 +11,7 @@ from torch import nn
 from sweepseg.inference.strips import StripRunner
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.layers.stages import Local, StagedModel, Swept
-from sweepseg.models import CONTROLS, MODELS
+from sweepseg.models import CONTROLS, FAMILIES, MODELS, SEGMENTERS
 from sweepseg.models.sweepnet import SweepNet, sweepnet_small
 from sweepseg.models.video import VideoModel
 
@@ -141,10 +141,35 @@ PROMISES = [
 ]
 
 
+RECOGNISERS = {name: build for name, build in BUILDERS.items() if name not in SEGMENTERS}
+PROMISES_OF_RECOGNISERS = [
+    gradient_reaches_every_parameter,
+    state_dict_round_trip,
+    companions_do_not_matter,
+    deterministic,
+    one_graph,
+]
+
+
 @pytest.mark.parametrize("promise", PROMISES)
-@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
-def test_contract(build, promise):
-    promise(build)
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_contract(name, promise):
+    promise(BUILDERS[name])
+
+
+@pytest.mark.parametrize("promise", PROMISES_OF_RECOGNISERS)
+@pytest.mark.parametrize("name", [name for name in CONTROLS if name in RECOGNISERS])
+def test_contract_of_recognisers(name, promise):
+    promise(BUILDERS[name])
+
+
+@pytest.mark.parametrize("name", [CONTROLS[name] for name in CONTROLS if name in RECOGNISERS])
+def test_controls_of_recognisers_learn(name):
+    gradient_reaches_every_parameter(BUILDERS[name])
+
+
+def test_each_model_is_of_one_family():
+    assert [name for builders in FAMILIES.values() for name in builders] == [*MODELS]
 
 
 def sees_the_far_corner(build):
@@ -170,7 +195,12 @@ def control_is_fair(model, control, own=sees_the_far_corner):
     assert not own(control)
 
 
-@pytest.mark.parametrize(("model", "control"), CONTROLS.items())
+@pytest.mark.parametrize("model", [name for name in CONTROLS if name in RECOGNISERS])
+def test_control_of_a_recogniser_is_of_its_size(model):
+    assert abs(count_parameters(MODELS[CONTROLS[model]](11)) / count_parameters(MODELS[model](11)) - 1) <= 0.05
+
+
+@pytest.mark.parametrize(("model", "control"), [pair for pair in CONTROLS.items() if pair[0] in SEGMENTERS])
 def test_control_is_fair(model, control):
     own = sees_the_frame_before if model.endswith("_video") else sees_the_far_corner
     control_is_fair(BUILDERS[model], BUILDERS[control], own)

@@ -38,12 +38,12 @@ class TestEveryTask:
         metric.update(mask, target)
         scores = metric.compute()
         assert scores["mean_iou"] == 1
-        assert scores["iou"].numel() == task.num_labels
+        assert scores["iou"].numel() == task.num_classes
 
     def test_loss_is_the_sum_of_its_terms_for_this_task(self, task):
         logits, target = example(task)
         terms = {"cross_entropy": 1.0, "dice": 0.5}
-        weights = torch.linspace(0.5, 2, task.num_labels)
+        weights = torch.linspace(0.5, 2, task.num_classes)
         expected = combined(terms, task=task.name, class_weights=weights, label_smoothing=0.1)(logits, target)
         assert task.loss(terms, weights, 0.1)(logits, target) == expected
         assert task.loss(terms)(logits, target) == combined(terms, task=task.name)(logits, target)

@@ -8,7 +8,7 @@ import torch
 from sweepseg.models import MODELS
 from sweepseg.training.settings import Settings
 
-from .harness import Tiny, tiny_video, write_pictures, write_videos
+from .harness import Tiny, tiny_video, write_lines, write_pictures, write_videos
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,11 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory) -> Path:
     return write_videos(tmp_path_factory.mktemp("videos"), train=2, val=1, frames=8)
+
+
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory) -> Path:
+    return write_lines(tmp_path_factory.mktemp("lines"), train=120, val=20)
 
 
 @pytest.fixture

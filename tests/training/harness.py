@@ -85,6 +85,21 @@ def write_pictures(root: Path, *, train: int, val: int, channels: int = 3, size:
     return root
 
 
+def write_lines(root: Path, *, train: int, val: int) -> Path:
+    """Lines of one to three of the characters 0 (a bar at the top) and 1 (one at the bottom), with noise."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        (root / split).mkdir(parents=True)
+        for i in range(count):
+            text = draw.integers(0, 2, draw.integers(1, 4))
+            image = draw.integers(0, 60, (32, 12 * len(text)))
+            for place, character in enumerate(text):
+                image[16 * character : 16 * character + 16, 12 * place + 2 : 12 * place + 9] += 180
+            Image.fromarray(image.astype(np.uint8)).save(root / split / f"{i}.png")
+            (root / split / f"{i}.txt").write_text("".join(map(str, text)))
+    return root
+
+
 def fork(function: Callable[[], Any]) -> multiprocessing.Process:
     """Run a function in a copy of this process; its exit code is that of ``sys.exit`` in it."""
     process = multiprocessing.get_context("fork").Process(target=function)

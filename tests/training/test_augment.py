@@ -282,3 +282,11 @@ def test_multilabel_clips_keep_their_planes():
     flips = torch.equal(labels, target.flip(-1))
     assert flips or torch.equal(labels, target)
     torch.testing.assert_close(views, image.flip(-1) if flips else image, rtol=0, atol=1e-5)
+
+
+def test_a_target_without_rows_and_columns_stays_and_the_picture_may_keep_its_size():
+    image, text = torch.rand(3, 9, 14), torch.tensor([3, 1, 2])
+    views = [Augmentation(rotate=20.0, colour=0.4)(image, target, draw()) for target in (text, text[0])]
+    assert torch.equal(views[0][1], text) and views[1][1] == 3
+    assert views[0][0].shape == image.shape and torch.equal(views[0][0], views[1][0])
+    assert not torch.equal(views[0][0], image)

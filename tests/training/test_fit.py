@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from sweepseg.errors import InputError, Interrupted, SweepsegError, UsageError
+from sweepseg.models.crnn import CRNN
 from sweepseg.models.folder import load
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 from sweepseg.tasks import TASKS
@@ -49,6 +50,44 @@ def test_run_leaves_a_model_its_settings_and_its_history(settings, tmp_path):
 def test_training_learns(settings):
     trained = train(settings(steps=60, rotate=0.0, blur=0.0, crop=None, colour=0.1, ema=0.9))
     assert trained.history[-1]["loss"] < 0.7 * trained.history[0]["loss"]
+
+
+def tiny_reader(num_classes, in_channels):
+    return CRNN(num_classes, in_channels, width=4, control=False)
+
+
+@pytest.fixture
+def reading(settings, lines):
+    """Makes the settings of a run on lines of text."""
+    neutral = {"crop": None, "flip_vertical": False, "oversample_foreground": 0.0, "cutmix": 0.0}
+    neutral |= {"rotate": 0.0, "blur": 0.0, "noise": 0.02, "colour": 0.0}
+    task = {"data": str(lines), "task": "sequence", "model": "crnn", "batch_size": 8, "learning_rate": 0.01}
+    return lambda output="run", **changes: settings(output, **neutral | task | changes)
+
+
+def test_lines_of_text_are_learned_and_measured(reading, tmp_path):
+    """No text is that of more than a fifth of the lines."""
+    options = reading(steps=60, ema=0.9, validate_every=2, clip=5.0)
+    trained = train(options, builders={"crnn": tiny_reader})
+    assert trained.history[-1]["val_string_accuracy"] > 0.6 > 2 * trained.history[-1]["val_character_error_rate"]
+    assert trained.headline == f"string accuracy {100 * trained.history[-1]['val_string_accuracy']:.1f}"
+    header = (tmp_path / "run" / "metrics.csv").read_text().partition("\n")[0]
+    assert header == "step,epoch,learning_rate,loss,val_string_accuracy,val_character_error_rate"
+
+
+def test_a_run_on_lines_can_be_stopped_and_goes_on_with_the_same_bits(reading):
+    builders = {"crnn": tiny_reader}
+    train(reading("whole", steps=4, early_stop=9), builders=builders)
+
+    def stop(progress):
+        if progress.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(reading("stopped", steps=4, early_stop=9), builders=builders, listen=stop)
+    train(reading("stopped", steps=4, early_stop=9, workers=1, resume=True), builders=builders)
+    whole, stopped = (newest(Path(reading(name).output)) for name in ("whole", "stopped"))
+    assert differences(whole, stopped) == []
 
 
 def test_history_of_a_long_run_has_few_rows_with_mean_losses(settings, monkeypatch):

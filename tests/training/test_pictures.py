@@ -10,6 +10,7 @@ import torch
 
 from sweepseg.data import open_dataset
 from sweepseg.errors import InputError, SweepsegError, UsageError
+from sweepseg.tasks import Binary
 from sweepseg.training import pictures as module
 from sweepseg.training.augment import Augmentation
 from sweepseg.training.pictures import Clips, Loader, Pictures, default_crop
@@ -39,7 +40,7 @@ def pictures(tmp_path):
 
 
 def loader(pictures, workers, stop=6, start=0):
-    return Loader(pictures, Batches(len(pictures), 4, seed=0, start=start, stop=stop), workers)
+    return Loader(pictures, Batches(len(pictures), 4, seed=0, start=start, stop=stop), Binary().batch, workers)
 
 
 def test_batches_are_stacked_channels_last(pictures):

@@ -147,3 +147,35 @@ def test_a_teacher_for_something_else_is_refused(settings, monkeypatch, differen
     monkeypatch.setattr(prepare_module, "load", lambda folder: other)
     with pytest.raises(UsageError, match=words):
         plan(settings(teacher="other"))
+
+
+def test_models_for_another_kind_of_task_are_refused(settings):
+    with pytest.raises(
+        UsageError, match="model crnn is for sequence, the task is binary; choose from sweepnet_small, "
+    ):
+        plan(settings(model="crnn"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cutmix", 0.5),
+        ("oversample_foreground", 0.5),
+        ("teacher", "model"),
+        ("clip_length", 2),
+        ("flip_vertical", True),
+    ],
+)
+def test_settings_that_mean_nothing_for_a_task_are_refused(settings, lines, name, value):
+    neutral = {"crop": None, "flip_vertical": False, "oversample_foreground": 0.0, "cutmix": 0.0}
+    with pytest.raises(UsageError, match=f"{name} is {value}, which means nothing for task sequence; leave it out"):
+        plan(settings(data=str(lines), task="sequence", model="crnn", **neutral | {name: value}))
+
+
+def test_lines_are_neither_cropped_nor_scaled_nor_mirrored(settings, lines):
+    neutral = {"crop": None, "flip_vertical": False, "oversample_foreground": 0.0, "cutmix": 0.0}
+    made = plan(settings(data=str(lines), task="sequence", model="crnn", **neutral))
+    view = made.pictures.augmentation
+    assert (view.crop, view.scale, view.flip, view.ignore_index) == (None, (1.0, 1.0), False, -1)
+    assert (view.rotate, view.blur) == (20.0, 0.5)  # what does not change the text is the user's
+    assert made.config.classes == ("0", "1") and made.config.arguments == {"num_classes": 3, "in_channels": 1}

@@ -7,6 +7,7 @@ import pytest
 from sweepseg.errors import UsageError
 from sweepseg.training.records import Records
 
+SCORES = ("mean_iou", "global_accuracy", "mean_class_accuracy")
 ROWS = [
     {"step": 1, "epoch": 0.5, "learning_rate": 0.1, "loss": 2.0},
     {
@@ -22,7 +23,7 @@ ROWS = [
 
 
 def test_table_has_a_row_for_each_of_the_history_and_empty_cells(tmp_path):
-    with Records(tmp_path, step=0, tensorboard=False) as records:
+    with Records(tmp_path, step=0, scores=SCORES, tensorboard=False) as records:
         for count in (1, 2):
             records.write(ROWS[:count])
             rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
@@ -44,7 +45,7 @@ def events(folder):
 
 
 def test_tensorboard_reads_back_every_number(tmp_path):
-    with Records(tmp_path, step=0, tensorboard=True) as records:
+    with Records(tmp_path, step=0, scores=SCORES, tensorboard=True) as records:
         records.write(ROWS[:1])
         records.write(ROWS)
     found = events(tmp_path / "tensorboard")
@@ -54,10 +55,10 @@ def test_tensorboard_reads_back_every_number(tmp_path):
 
 
 def test_what_a_killed_run_had_written_beyond_its_checkpoint_is_dropped(tmp_path):
-    with Records(tmp_path, step=0, tensorboard=True) as records:
+    with Records(tmp_path, step=0, scores=SCORES, tensorboard=True) as records:
         records.write([ROWS[0]])
         records.write([ROWS[1]])
-    with Records(tmp_path, step=1, tensorboard=True) as records:
+    with Records(tmp_path, step=1, scores=SCORES, tensorboard=True) as records:
         records.write([ROWS[0], ROWS[1] | {"loss": 7.0}])
     assert events(tmp_path / "tensorboard")["loss"] == [(1, 2.0), (2, 7.0)]
 
@@ -65,4 +66,4 @@ def test_what_a_killed_run_had_written_beyond_its_checkpoint_is_dropped(tmp_path
 def test_missing_tensorboard_is_said_before_training(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match=r"pip install 'sweepseg\[tensorboard\]'"):
-        Records(tmp_path, step=0, tensorboard=True)
+        Records(tmp_path, step=0, scores=SCORES, tensorboard=True)

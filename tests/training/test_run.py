@@ -313,3 +313,20 @@ def test_finished_run_resumes_to_the_same_model(settings):
     again = train(settings(resume=True))
     assert again.steps == first.steps
     assert differences(dict(first.model.state_dict()), dict(again.model.state_dict())) == []
+
+
+def test_a_state_from_before_there_were_other_tasks_goes_on_with_its_best_score(settings):
+    def stop(progress):
+        if progress.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(settings(early_stop=9), listen=stop)
+    (*_, newest_state) = saved_states(Path(settings().output) / "checkpoints")
+    state = load_state(newest_state)
+    del state["best"]["score"]
+    state["best"]["mean_iou"] = 2.0  # which nothing beats
+    save_state(newest_state.parent, state, state["step"])
+    lines = []
+    train(settings(early_stop=9, resume=True), say=lines.append)
+    assert "kept the weights of step 3, mIoU 2.000" in lines

@@ -4,6 +4,7 @@ Every function returns the exit code; its docstring is the help text.
 """
 
 import builtins
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from .terminal import print_json, print_table, say
@@ -11,7 +12,7 @@ from .terminal import print_json, print_table, say
 
 def check(
     data: str,
-    task: Literal["binary", "multiclass", "multilabel"] | None = None,
+    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence"] | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -19,7 +20,7 @@ def check(
 
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
-        task: What the masks mean; by default the data set tells.
+        task: What the masks mean, for which the data set tells by default; without masks classification or sequence.
         json: Print the problems as JSON.
         quiet: Print the problems alone.
     """
@@ -52,7 +53,7 @@ def val(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Measure a model on a split of a data set: one pooled confusion matrix over all its pictures.
+    """Measure a model on a split of a data set: scores of counts that are pooled over all its pictures.
 
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
@@ -69,7 +70,6 @@ def val(
     from ..data import open_by_name
     from ..errors import UsageError
     from ..inference.averaging import Averaged
-    from ..metrics import table
     from ..models.folder import bundled_model, load
     from ..tasks import TASKS
     from ..tasks.evaluation import evaluate, evaluate_videos
@@ -81,11 +81,11 @@ def val(
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
     if dataset.classes != config.classes:
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")
-    if not any(sample.mask for sample in dataset.splits.get(split, ())):
-        raise UsageError(f"{data} has no pictures with masks in {split}; it has {', '.join(dataset.splits)}")
-    if video and config.task == "multilabel":
-        raise UsageError("video is not measured for multilabel; leave out --video")
+    if not any(sample.annotated for sample in dataset.splits.get(split, ())):
+        raise UsageError(f"{data} has no annotated pictures in {split}; it has {', '.join(dataset.splits)}")
     task = TASKS[config.task](len(config.classes))
+    if video and not task.outlined:
+        raise UsageError(f"video is not measured for {task.name}; leave out --video")
     progress = tracker("measuring", quiet=quiet)
     if video:
         found = evaluate_videos(segmenter, dataset, split, task, in_channels=len(config.mean), progress=progress)
@@ -102,8 +102,11 @@ def val(
     if json:
         print_json({name: score.tolist() for name, score in scores.items()} | {"classes": config.classes})
         return 0
-    print_table(table(scores, config.classes))
-    print(f"global accuracy {100 * scores['global_accuracy'].item():.1f}")
+    for part in task.report(scores, config.classes):
+        if isinstance(part, str):
+            print(part)
+        else:
+            print_table(part)
     return 0
 
 
@@ -122,11 +125,12 @@ def predict(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Segment an image, or every image of a folder.
+    """Segment an image, or every image of a folder; a classifier or reader of lines says what each is.
 
     Args:
         input: Image, Zarr folder, or folder of images.
-        output: Folder for the masks, `<stem>.png` each, with classes as indices; `report.jsonl` lists every input.
+        output: Folder for the masks, `<stem>.png` each, with classes as indices, or for the answers,
+            `predictions.csv`; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
@@ -143,6 +147,7 @@ def predict(
     from ..errors import printable
     from ..inference.predict import predict as predict_files
     from ..models.folder import bundled_model, load
+    from ..tasks import TASKS
     from .progress import bar, counted
     from .units import parse_bytes
 
@@ -169,8 +174,10 @@ def predict(
         print_json({name: len(getattr(result, name)) for name in ("done", "skipped", "failed")} | {"output": output})
     elif not quiet:
         skipped = f", {len(result.skipped)} were there already" if result.skipped else ""
+        masks = TASKS[segmenter.config.task].family == "segmentation"
+        did, what = ("segmented", "masks") if masks else ("recognised", "answers")
         where = printable(output)
-        print(f"{len(result.done)} segmented{skipped}, {len(result.failed)} failed; masks are in {where}")
+        print(f"{len(result.done)} {did}{skipped}, {len(result.failed)} failed; {what} are in {where}")
     return result.exit_code
 
 
@@ -242,24 +249,20 @@ def list(json: bool = False) -> int:
     """
     from ..cells import CELLS
     from ..losses import LOSSES
-    from ..models import CONTROLS, MODELS
+    from ..models import CONTROLS, FAMILIES, MODELS
     from ..orders import ORDERS
     from ..tasks import TASKS
 
-    names: dict[str, dict[str, Any]] = {
-        "models": MODELS,
-        "cells": CELLS,
-        "orders": ORDERS,
-        "losses": LOSSES,
-        "tasks": TASKS,
-    }
+    parts: dict[str, Mapping[str, Any]] = {"cells": CELLS, "orders": ORDERS, "losses": LOSSES, "tasks": TASKS}
     if json:
-        print_json({kind: [*table] for kind, table in names.items()} | {"controls": CONTROLS})
+        families = {family: [*builders] for family, builders in FAMILIES.items()}
+        names = {"models": [*MODELS], "families": families} | {kind: [*table] for kind, table in parts.items()}
+        print_json(names | {"controls": CONTROLS})
         return 0
-    for kind, table in names.items():
+    for kind, table in ({f"models for {family}": builders for family, builders in FAMILIES.items()} | parts).items():
         print(f"{kind}:")
         for name, value in table.items():
-            print(f"  {name:24} {value.summary if kind == 'orders' else _summary(value)}".rstrip())
+            print(f"  {name:33} {value.summary if kind == 'orders' else _summary(value)}".rstrip())
     return 0
 
 

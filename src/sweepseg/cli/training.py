@@ -1,7 +1,5 @@
 """The verb `train`."""
 
-import math
-
 
 def train(quiet: bool = False, **values) -> int:
     """Train a model on a data set; the run's folder then is a model folder.
@@ -22,14 +20,13 @@ def train(quiet: bool = False, **values) -> int:
     with bar() as update:
 
         def listen(progress: Progress) -> None:
-            iou = "" if math.isnan(progress.mean_iou) else f" mIoU {100 * progress.mean_iou:.1f}"
             if not quiet:
-                update(f"loss {progress.loss:.3f}{iou}", progress.step, progress.steps)
+                update(f"loss {progress.loss:.3f} {progress.headline}".rstrip(), progress.step, progress.steps)
 
         trained = train_model(settings, listen=listen, say=say, progress=tracker("checking", quiet=quiet))
     if not quiet:
         last = trained.history[-1]
-        iou = f", val mIoU {100 * last['val_mean_iou']:.1f}" if "val_mean_iou" in last else ""
-        print(f"{trained.steps} steps in {trained.seconds:.0f} s, loss {last['loss']:.3f}{iou}")
+        score = f", val {trained.headline}" if trained.headline else ""
+        print(f"{trained.steps} steps in {trained.seconds:.0f} s, loss {last['loss']:.3f}{score}")
         print(f"the model is in {settings.output}; use it: sweepseg predict IMAGES --model {settings.output}")
     return 0

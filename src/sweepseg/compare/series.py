@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from ..data import SegmentationSet, open_by_name
+from ..data import DataSet, open_by_name
 from ..errors import Interrupted, OutputError, SweepsegError, UsageError, printable
 from ..layers.blocks import count_parameters
 from ..tasks import TASKS
@@ -90,6 +90,8 @@ def missing(runs: Sequence[Run], results: Path) -> list[Run]:
         if run.settings.crop is None:
             raise UsageError("crop is missing; give --crop [HEIGHT,WIDTH], at which the cost of a picture is measured")
         dataset = _open(run)
+        if TASKS[dataset.task].family != "segmentation":
+            raise UsageError(f"{run.settings.data} has no masks; compare is for segmentation")
         if not any(sample.mask for sample in dataset.splits.get(run.split, ())):
             has = ", ".join(dataset.splits)
             raise UsageError(f"{run.settings.data} has no pictures with masks in {run.split}; it has {has}")
@@ -181,6 +183,6 @@ def _do(run: Run, listen: Callable[[Run, Progress], None], say: Callable[[str], 
     )
 
 
-def _open(run: Run) -> SegmentationSet:
+def _open(run: Run) -> DataSet:
     dataset = open_by_name(run.settings.data, task=run.settings.task)
     return dataset if run.settings.hold_out is None else dataset.hold_out(run.settings.hold_out)

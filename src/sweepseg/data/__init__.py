@@ -1,8 +1,8 @@
 """Data sets: finding, checking and reading pairs of image and mask."""
 
-from .bundled import digit_sample, nuclei_sample, open_by_name
+from .bundled import digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
-from .dataset import Problem, Sample, SegmentationSet, Task
+from .dataset import DataSet, LabelledSet, LineSet, Problem, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS
 from .opening import open_dataset
 from .pairs import read_input, read_pair
@@ -10,6 +10,9 @@ from .statistics import channel_stats
 
 __all__ = [
     "LAYOUTS",
+    "DataSet",
+    "LabelledSet",
+    "LineSet",
     "Problem",
     "Report",
     "Sample",
@@ -18,6 +21,8 @@ __all__ = [
     "Task",
     "channel_stats",
     "check",
+    "digit_glyphs",
+    "digit_lines",
     "digit_sample",
     "nuclei_sample",
     "open_by_name",

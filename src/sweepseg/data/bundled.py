@@ -1,21 +1,26 @@
 """The data that comes with the package."""
 
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from ..errors import OutputError
 from ..io.files import remove_stale_temporaries, temporary_folder
-from .dataset import SegmentationSet, Task
-from .digit_scenes import EDITION, NAMES, scene
+from .dataset import DataSet, Task
+from .digit_scenes import EDITION, FULL_INK, NAMES, enlarged, glyphs, line, scene
+from .layouts import SPLITS
 from .opening import open_dataset
 
 SCENES = {"train": 400, "val": 50, "test": 100}
+LINES = {"train": 2000, "val": 100, "test": 500}
+GLYPH_SIDE = 28  # pixels, as in MNIST
 
 
-def nuclei_sample() -> SegmentationSet:
+def nuclei_sample() -> DataSet:
     """40 microscope pictures of cell nuclei with masks (24 train, 4 val, 12 test; binary), enough to try everything on.
 
     Source: Caicedo et al., Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl, Nature Methods
@@ -27,7 +32,7 @@ def nuclei_sample() -> SegmentationSet:
     return open_dataset(_nuclei())
 
 
-def digit_sample() -> SegmentationSet:
+def digit_sample() -> DataSet:
     """550 scenes of handwritten digits (400 train, 50 val, 100 test; 11 classes), small enough to train on in seconds.
 
     They are `digit_scenes.scene` of seed 0, written when they are first asked for, 5 MB in `~/.cache/sweepseg` or in
@@ -37,40 +42,61 @@ def digit_sample() -> SegmentationSet:
     Raises:
         OutputError: They cannot be written there.
     """
-    return open_dataset(_digits())
+    return open_by_name("digits")
 
 
-def open_by_name(data: str, *, task: Task | None = None) -> SegmentationSet:
-    """The data set that `open_dataset` finds at ``data``; "nuclei" is `nuclei_sample` and "digits" `digit_sample`.
+def digit_glyphs() -> DataSet:
+    """The 1,797 handwritten digits themselves (1200 train, 200 val, 397 test; 10 classes), grey, 28 x 28 pixels.
+
+    Raises:
+        OutputError: As `digit_sample`.
+    """
+    return open_by_name("digit_glyphs")
+
+
+def digit_lines() -> DataSet:
+    """2600 lines of three to eight handwritten digits (2000 train, 100 val, 500 test), `digit_scenes.line` of seed 0.
+
+    Raises:
+        OutputError: As `digit_sample`.
+    """
+    return open_by_name("digit_lines")
+
+
+def open_by_name(data: str, *, task: Task | None = None) -> DataSet:
+    """The data set that `open_dataset` finds at ``data``, or the one of this name that comes with the package.
 
     Raises:
         UsageError: See `open_dataset`.
         OutputError: See `digit_sample`.
     """
-    bundled = {"nuclei": _nuclei, "digits": _digits}
-    return open_dataset(bundled[data]() if data in bundled else data, task=task)
+    if data not in BUNDLED:
+        return open_dataset(data, task=task)
+    return open_dataset(BUNDLED[data].folder(), task=task or BUNDLED[data].task)
 
 
 def _nuclei() -> Path:
     return Path(str(resources.files(__package__).joinpath("nuclei")))
 
 
-def _digits() -> Path:
-    """The folder of the digit scenes, which is there as a whole or not at all."""
+def _written(name: str, write: Callable[[Path], None]) -> Path:
+    """A folder that ``write`` fills, which is there as a whole or not at all."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sweepseg")
-        folder = cache / f"digits-{EDITION}"
+        folder = cache / f"{name}-{EDITION}"
         if not folder.is_dir():
             remove_stale_temporaries(cache)
             with temporary_folder(cache) as temporary:
-                _write_scenes(temporary)
+                write(temporary)
+                notice = resources.files(__package__).joinpath("digits", "NOTICE").read_bytes()
+                (temporary / "NOTICE").write_bytes(notice)
                 try:
                     temporary.rename(folder)
                 except OSError:  # another process was faster
                     if not folder.is_dir():
                         raise
     except (OutputError, RuntimeError) as error:  # the latter: nobody knows where the user's home is
-        raise OutputError(f"{error}; name a folder for the digit scenes in XDG_CACHE_HOME") from None
+        raise OutputError(f"{error}; name a folder for {name} in XDG_CACHE_HOME") from None
     return folder
 
 
@@ -85,4 +111,40 @@ def _write_scenes(folder: Path) -> None:
             for part, pixels in (("images", made.image), ("masks", made.mask), ("instances", made.instances)):
                 Image.fromarray(pixels).save(folders[part] / f"{index:03}.png")
     (folder / "classes.txt").write_text("\n".join(("background", *NAMES)))
-    (folder / "NOTICE").write_bytes(resources.files(__package__).joinpath("digits", "NOTICE").read_bytes())
+
+
+def _write_glyphs(folder: Path) -> None:
+    """The glyphs in folders of their classes."""
+    for split in SPLITS:
+        for name, rows in zip(NAMES, glyphs(split), strict=True):
+            (folder / split / name).mkdir(parents=True)
+            for index, ink in enumerate(enlarged(rows, GLYPH_SIDE, GLYPH_SIDE) * 255 // FULL_INK):
+                Image.fromarray(ink.astype("uint8")).save(folder / split / name / f"{index:03}.png")
+    (folder / "classes.txt").write_text("\n".join(NAMES))
+
+
+def _write_lines(folder: Path) -> None:
+    """The lines with a table of what they read."""
+    for split, count in LINES.items():
+        (folder / split).mkdir()
+        rows = []
+        for index in range(count):
+            made = line(0, split, index)
+            Image.fromarray(made.image).save(folder / split / f"{index:04}.png")
+            rows.append(f"{index:04}.png\t{made.text}\n")
+        (folder / split / "labels.tsv").write_text("".join(rows))
+
+
+class Bundled(NamedTuple):
+    """Where a data set of the package lies, and its task where masks do not tell it."""
+
+    folder: Callable[[], Path]
+    task: Task | None = None
+
+
+BUNDLED = {
+    "nuclei": Bundled(_nuclei),
+    "digits": Bundled(lambda: _written("digits", _write_scenes)),
+    "digit_glyphs": Bundled(lambda: _written("digit_glyphs", _write_glyphs), "classification"),
+    "digit_lines": Bundled(lambda: _written("digit_lines", _write_lines), "sequence"),
+}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError, printable
 from ..io.images import to_unit
-from .dataset import Problem, Sample, SegmentationSet
+from .dataset import DataSet, Problem, Sample
 from .pairs import InputRange, check_size, read_pixels, read_target
 from .statistics import Progress, count_labels
 
@@ -20,11 +20,11 @@ class SplitReport:
 
     Attributes:
         samples: Images that could be read.
-        annotated: Masks that could be read.
+        annotated: Masks, or other annotations, that could be read.
         sizes: Images of each (width, height).
         channels: Images of each number of channels.
         dtypes: Images of each pixel type.
-        class_pixels: Pixels of each class, int64 (K,).
+        class_pixels: Pixels of each class, int64 (K,); where there are no masks, images or characters.
         ignored: Pixels whose target is `ignore_index`; for multilabel summed over the classes.
     """
 
@@ -38,7 +38,7 @@ class SplitReport:
 
     @property
     def class_shares(self) -> np.ndarray:
-        """Share of each class in the annotated pixels that are not ignored, float64 (K,); 0 where there are none."""
+        """Share of each class in the labels that are not ignored, float64 (K,); 0 where there are none."""
         return self.class_pixels / max(self.class_pixels.sum(), 1)
 
 
@@ -46,7 +46,7 @@ class SplitReport:
 class Report:
     """What `check` found: every problem of the data set, and what each split holds."""
 
-    dataset: SegmentationSet
+    dataset: DataSet
     problems: tuple[Problem, ...]
     splits: dict[str, SplitReport]
 
@@ -64,19 +64,20 @@ class Report:
         data = self.dataset
         lines = [f"{printable(data.root)}: layout {data.layout}, {data.task}, {len(data.classes)} classes"]
         for split, part in self.splits.items():
-            lines.append(f"{split}: {part.samples} images, {part.annotated} masks")
+            annotations = "masks" if data.unit == "pixel" else "annotated"
+            lines.append(f"{split}: {part.samples} images, {part.annotated} {annotations}")
             lines.append(f"  sizes: {_listed({f'{w}x{h}': n for (w, h), n in part.sizes.most_common()})}")
             lines.append(f"  channels: {_listed(part.channels)}; types: {_listed(part.dtypes)}")
             for name, pixels, share in zip(data.classes, part.class_pixels, part.class_shares, strict=True):
                 if part.annotated:
-                    lines.append(f"  {printable(name)}: {pixels} pixels ({share:.2%})")
+                    lines.append(f"  {printable(name)}: {pixels} {data.unit}s ({share:.2%})")
             if part.ignored:
                 lines.append(f"  ignored: {part.ignored} pixels")
         lines += [f"{p.severity}: {printable(p.path)}: {printable(p.reason)}" for p in self.errors + self.warnings]
         return "\n".join(lines)
 
 
-def check(dataset: SegmentationSet, *, input_range: InputRange | None = None, progress: Progress = iter) -> Report:
+def check(dataset: DataSet, *, input_range: InputRange | None = None, progress: Progress = iter) -> Report:
     """Read every file of a data set and list all that is wrong, instead of stopping at the first.
 
     Errors are files that are missing, superfluous, double or unreadable, sizes that differ, labels that are no class,
@@ -101,17 +102,15 @@ def check(dataset: SegmentationSet, *, input_range: InputRange | None = None, pr
             problems += _check_sample(dataset, sample, part, input_range)
         if part.annotated:
             problems += [
-                Problem(dataset.root, f"the class {name} has no pixel in {split}", "warning")
+                Problem(dataset.root, f"the class {name} has no {dataset.unit} in {split}", "warning")
                 for name, pixels in zip(dataset.classes, part.class_pixels, strict=True)
                 if not pixels
             ]
     return Report(dataset, tuple(problems), splits)
 
 
-def _check_sample(
-    dataset: SegmentationSet, sample: Sample, part: SplitReport, input_range: InputRange | None
-) -> list[Problem]:
-    """Count one sample into ``part``; what is wrong with image, mask and the two together."""
+def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport, input_range: InputRange | None) -> list[Problem]:
+    """Count one sample into ``part``; what is wrong with image, annotation and the two together."""
     problems = []
     size = None
     try:
@@ -126,7 +125,7 @@ def _check_sample(
         problems.append(Problem(Path(str(error.path)), error.reason))
     except ValueError as error:
         problems.append(Problem(sample.image, str(error)))
-    if sample.mask is None:  # whether it should be there was asked when the files were listed
+    if not sample.annotated:  # whether it should be there was asked when the files were listed
         return problems
     try:
         target = read_target(dataset, sample)
@@ -134,9 +133,9 @@ def _check_sample(
         part.class_pixels += count_labels(dataset, target)
         ignored = int((target == dataset.ignore_index).sum())
         part.ignored += ignored
-        if ignored == target.size:
+        if sample.mask is not None and ignored == target.size:
             problems.append(Problem(sample.mask, "every pixel is ignored, so nothing is learned from it", "warning"))
-        if size is not None:
+        if size is not None and target.ndim >= 2:
             check_size(sample, size, target)
     except InputError as error:
         problems.append(Problem(Path(str(error.path)), error.reason))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import InputError
-from .dataset import Sample, SegmentationSet
+from .dataset import DataSet, Sample
 from .pairs import InputRange, read_input, read_pair
 
 Clip = tuple[Sample, ...]
@@ -78,7 +78,7 @@ def _laid(frames: Sequence[Sample], length: int) -> list[Clip]:
 
 
 def read_clip(
-    dataset: SegmentationSet, clip: Clip, in_channels: int, *, input_range: InputRange | None = None
+    dataset: DataSet, clip: Clip, in_channels: int, *, input_range: InputRange | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the frames of a clip; one without annotation is ignored, all of it.
 
@@ -92,7 +92,7 @@ def read_clip(
     targets: list[np.ndarray] = []
     labels = (len(dataset.classes),) if dataset.task == "multilabel" else ()
     for sample in clip:
-        if sample.mask is None:
+        if not sample.annotated:
             image = read_input(sample, in_channels, input_range=input_range)
             target = np.full((*labels, *image.shape[1:]), dataset.ignore_index, np.int64)
         else:

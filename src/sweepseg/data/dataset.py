@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from ..errors import UsageError
 
-Task = Literal["binary", "multiclass", "multilabel"]
+Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence"]
 Color = tuple[int, int, int]
 
 
@@ -21,6 +21,8 @@ class Sample:
         mask: The mask file; for multilabel the folder with one mask a class; None where there is no annotation.
         channels: The files of further channels, where each channel has a file of its own; ``image`` holds the first.
         field_of_view: A mask that is 0 where the image shows nothing, which is ignored; None where all of it counts.
+        text: The annotation where it is a word: the class of the image, or what it reads.
+        page: Which picture of the image file it is, counted from 0, where a file holds many; else None.
     """
 
     name: str
@@ -28,6 +30,13 @@ class Sample:
     mask: Path | None
     channels: tuple[Path, ...] = ()
     field_of_view: Path | None = None
+    text: str | None = None
+    page: int | None = None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether it can be learned from and measured on."""
+        return self.mask is not None or self.text is not None
 
     def mask_files(self) -> list[Path]:
         """The files of the annotation: one, for multilabel one a class, without annotation none."""
@@ -45,21 +54,20 @@ class Problem:
     severity: Literal["error", "warning"] = "error"
 
 
-@dataclass(frozen=True)
-class SegmentationSet:
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
     """A data set as found on disk; no pixel is held in memory.
 
     Attributes:
         root: Its folder.
-        layout: Name of the layout it was recognised as, a key of `layouts.LAYOUTS`.
-        task: "binary" (two classes: background, object), "multiclass" or "multilabel".
-        classes: Names of the K classes in the order of their indices.
+        layout: Name of the layout it was recognised as.
+        task: What is learned from it, a key of `tasks.TASKS`; `pairs.TARGETS` says what that makes of a sample.
+        classes: Names of the K classes in the order of their indices; of lines of text their characters.
         palette: K colours (red, green, blue), 0..255.
         splits: The samples of "train", "val" and "test"; splits without samples are absent.
-        remap: Class, or `ignore_index`, of every value that may stand in a mask; any other value is an error.
-        colors: Mask value of every colour that may stand in a colour-coded mask, or None without a table of colours.
-        ignore_index: Target value of pixels that count neither in the loss nor in metrics.
+        ignore_index: Target value of what counts neither in the loss nor in metrics.
         problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
+        unit: What labels are counted in: "pixel", "image" or "character".
     """
 
     root: Path
@@ -68,12 +76,11 @@ class SegmentationSet:
     classes: tuple[str, ...]
     palette: tuple[Color, ...]
     splits: Mapping[str, tuple[Sample, ...]]
-    remap: Mapping[int, int]
-    colors: Mapping[Color, int] | None = None
     ignore_index: int = 255
     problems: tuple[Problem, ...] = ()
+    unit: ClassVar[str]
 
-    def hold_out(self, prefix: str) -> "SegmentationSet":
+    def hold_out(self, prefix: str) -> Self:
         """The same set where the training samples named ``prefix...`` form "val", in place of any former "val".
 
         With sequence names as prefixes this is leave-one-sequence-out validation: frames of one sequence never stand
@@ -91,3 +98,33 @@ class SegmentationSet:
                 "name a prefix that some of them have, but not all"
             )
         return replace(self, splits={**self.splits, "train": kept, "val": held})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationSet(DataSet):
+    """Images with masks: its layout is a key of `layouts.LAYOUTS`, its task binary, multiclass or multilabel.
+
+    Attributes:
+        remap: Class, or `ignore_index`, of every value that may stand in a mask; any other value is an error.
+        colors: Mask value of every colour that may stand in a colour-coded mask, or None without a table of colours.
+    """
+
+    remap: Mapping[int, int]
+    colors: Mapping[Color, int] | None = None
+    unit = "pixel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledSet(DataSet):
+    """Images with the class of each, in `Sample.text`."""
+
+    ignore_index: int = -1
+    unit = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSet(DataSet):
+    """Images of lines with what each reads, in `Sample.text`; the classes are the characters that occur."""
+
+    ignore_index: int = -1
+    unit = "character"

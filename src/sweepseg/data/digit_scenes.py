@@ -216,7 +216,7 @@ class _Digit:
         rows = glyphs(split)[digit]
         height = int(draw.integers(smallest, largest))
         width = height * int(draw.integers(75, 106)) // 100
-        ink = _enlarged(rows[draw.integers(len(rows))], height, width)
+        ink = enlarged(rows[draw.integers(len(rows))], height, width)
         color = color or [*COLORS][draw.integers(len(COLORS))]
         return cls(digit, color, ink, np.array(COLORS[color]) + draw.integers(-20, 21, 3))
 
@@ -255,7 +255,7 @@ def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Blurred patches of a dark colour, (height, width, 3)."""
     cells = int(draw.integers(3, 10))
     grey = draw.integers(20, 80) + draw.integers(-25, 26, (1, cells, cells))
-    return _enlarged(grey + draw.integers(-15, 16, (3, cells, cells)), height, width).transpose(1, 2, 0)
+    return enlarged(grey + draw.integers(-15, 16, (3, cells, cells)), height, width).transpose(1, 2, 0)
 
 
 def _scene(draw: np.random.Generator, picture: np.ndarray, instances: np.ndarray, digits: Sequence[_Digit]) -> Scene:
@@ -266,7 +266,7 @@ def _scene(draw: np.random.Generator, picture: np.ndarray, instances: np.ndarray
     return Scene(image, instances, tuple(one.digit for one in digits), tuple(one.color for one in digits))
 
 
-def _enlarged(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+def enlarged(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     """(..., h, w) -> (..., height, width), int64: linear in both directions, without a rounding that could differ."""
     rows, columns = _weights(grid.shape[-2], height), _weights(grid.shape[-1], width)
     return rows @ grid.astype(np.int64) @ columns.T // (4 * height * width)

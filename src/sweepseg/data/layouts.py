@@ -196,7 +196,8 @@ def recognise(root: Path) -> tuple[str, Listing]:
         if listing is not None:
             return name, listing
     sought = "; ".join(f"{name}: {layout.looks_for}" for name, layout in LAYOUTS.items())
-    raise UsageError(f"{root} is in no layout that is known; looked for {sought}")
+    without_masks = "without masks, give task classification or sequence"
+    raise UsageError(f"{root} is in no layout that is known; looked for {sought}; {without_masks}")
 
 
 def _cityscapes(root: Path, folder: str, *, sparse: bool) -> Listing | None:

@@ -11,17 +11,18 @@ import yaml
 from ..errors import InputError, UsageError
 from ..io.masks import read_mask
 from .classes import Label, checked, named, parse_lines, read_classes, voc_palette
-from .dataset import Color, Sample, SegmentationSet, Task
+from .dataset import Color, DataSet, Sample, SegmentationSet, Task
+from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
+from .lines import open_lines
 
 IGNORE_INDEX = 255
+OPENERS = {"classification": open_labelled, "sequence": open_lines}  # tasks without masks; (folder, names) -> set
 
 _log = logging.getLogger(__name__)
 
 
-def open_dataset(
-    root: str | Path, *, task: Task | None = None, classes: Sequence[str] | None = None
-) -> SegmentationSet:
+def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequence[str] | None = None) -> DataSet:
     """Open the data set in a folder; its layout is recognised by the folders and names in it.
 
     The classes are those of ``classes``, else of `classes.json` or `classes.txt` in the folder (see
@@ -34,9 +35,10 @@ def open_dataset(
         root: Folder of the data set, in one of `layouts.LAYOUTS`; or, for a folder that does not tell its classes and
             cannot be changed, a YAML file with its path from there as ``root``, and ``classes`` as below.
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
-            if there are two classes.
+            if there are two classes. For "classification" see `labelled.open_labelled`, for "sequence"
+            `lines.open_lines`.
         classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
-            background and object.
+            background and object. Without masks only the names count.
 
     Raises:
         UsageError: No such folder, no known layout, no image, a class file or task that does not fit, or classes that
@@ -53,6 +55,9 @@ def open_dataset(
         classes = described if classes is None else classes
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; name the folder of a data set")
+    if task in OPENERS:
+        labels = _labels_in(classes) if classes is not None else read_classes(root)
+        return OPENERS[task](root, None if labels is None else [label.name for label in labels])
     layout, listing = recognise(root)
     if not any(listing.splits.values()):
         raise UsageError(f"{root} holds no image; looked for {LAYOUTS[layout].looks_for}")

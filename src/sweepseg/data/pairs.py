@@ -1,20 +1,22 @@
 """Reading one sample as the arrays that a model is trained and measured on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..io.idx import read_idx
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import read_mask
-from .dataset import Sample, SegmentationSet
+from .dataset import DataSet, Sample, SegmentationSet
 
 InputRange = tuple[float, float]
 
 
 def read_pair(
-    dataset: SegmentationSet, sample: Sample, in_channels: int, *, input_range: InputRange | None = None
+    dataset: DataSet, sample: Sample, in_channels: int, *, input_range: InputRange | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read image and target of a sample.
 
@@ -26,10 +28,11 @@ def read_pair(
 
     Returns:
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
-        indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`.
+        indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
+        for sequences the characters, (L,).
 
     Raises:
-        InputError: A file cannot be read, the sizes differ, there is no mask, or it holds a value that is no label.
+        InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
 
     >>> from sweepseg.data import nuclei_sample
     >>> dataset = nuclei_sample()
@@ -39,7 +42,8 @@ def read_pair(
     """
     image = read_input(sample, in_channels, input_range=input_range)
     target = read_target(dataset, sample)
-    check_size(sample, image.shape[-2:], target)
+    if target.ndim >= 2:
+        check_size(sample, image.shape[-2:], target)
     return image, target
 
 
@@ -55,6 +59,8 @@ def read_input(sample: Sample, in_channels: int, *, input_range: InputRange | No
 
 def read_pixels(sample: Sample) -> np.ndarray:
     """The image as stored, (H, W, C); channels that have files of their own are stacked."""
+    if sample.page is not None:
+        return read_idx(sample.image)[sample.page][..., None]
     parts = [read_image(path) for path in (sample.image, *sample.channels)]
     for path, part in zip(sample.channels, parts[1:], strict=True):
         if (part.shape[:2], part.dtype) != (parts[0].shape[:2], parts[0].dtype):
@@ -63,8 +69,30 @@ def read_pixels(sample: Sample) -> np.ndarray:
     return np.concatenate(parts, axis=2)
 
 
-def read_target(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
-    """The target of `read_pair`: int64 (H, W) or, for multilabel, (K, H, W)."""
+def read_target(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """The target of `read_pair`."""
+    return TARGETS[dataset.task](dataset, sample)
+
+
+def _read_class(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """The index of the class of an image, int64 ()."""
+    if sample.text not in dataset.classes:
+        raise InputError(sample.image, f"is of the class {sample.text}, which is none of {', '.join(dataset.classes)}")
+    return np.array(dataset.classes.index(sample.text), np.int64)
+
+
+def _read_line(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """The indices of the characters of a line, int64 (L,)."""
+    numbers = {character: index for index, character in enumerate(dataset.classes)}
+    text = sample.text or ""
+    unknown = "".join(sorted({*text} - {*numbers}))
+    if unknown:
+        raise InputError(sample.image, f"reads {text!r}, but {unknown!r} is not among {''.join(dataset.classes)!r}")
+    return np.array([numbers[character] for character in text], np.int64)
+
+
+def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
+    """The class of each pixel, int64 (H, W) or, for multilabel, (K, H, W)."""
     target = _read_labels(dataset, sample)
     if sample.field_of_view is None:
         return target
@@ -136,3 +164,13 @@ def _ranges(values: set[int]) -> str:
     starts = sorted(v for v in values if v - 1 not in values)
     ends = sorted(v for v in values if v + 1 not in values)
     return ", ".join(f"{a}..{b}" if a < b else str(a) for a, b in zip(starts, ends, strict=True))
+
+
+# task -> what is read as the target of a sample, before augmentation
+TARGETS: dict[str, Callable[[Any, Sample], np.ndarray]] = {
+    "binary": _read_mask,
+    "multiclass": _read_mask,
+    "multilabel": _read_mask,
+    "classification": _read_class,
+    "sequence": _read_line,
+}

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .dataset import Sample, SegmentationSet
+from .dataset import DataSet, Sample
 from .pairs import InputRange, read_input
 
 Progress = Callable[[Sequence[Sample]], Iterable[Sample]]  # hands the samples on and may draw a bar while it does
 
 
 def channel_stats(
-    dataset: SegmentationSet,
+    dataset: DataSet,
     in_channels: int,
     *,
     split: str = "train",
@@ -42,8 +42,8 @@ def channel_stats(
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def count_labels(dataset: SegmentationSet, target: np.ndarray) -> np.ndarray:
-    """Pixels of each class in one target of `read_pair`, int64 (K,)."""
+def count_labels(dataset: DataSet, target: np.ndarray) -> np.ndarray:
+    """Labels of each class in one target of `read_pair`, int64 (K,)."""
     if dataset.task == "multilabel":
         return (target == 1).sum(axis=(1, 2))
     return np.bincount(target[target != dataset.ignore_index], minlength=len(dataset.classes))

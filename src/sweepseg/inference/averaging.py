@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..models.segmenter import Segmenter
-from ..tasks import TASKS
+from .segment import mask_task
 
 
 class Averaged(nn.Module):
@@ -36,8 +36,8 @@ class Averaged(nn.Module):
             raise UsageError(
                 "a model that remembers earlier frames is not averaged over views; leave out flip and scales"
             )
+        self.task = mask_task(model)
         self.model, self.flip, self.scales = model, flip, tuple(scales)
-        self.task = TASKS[model.config.task](len(model.config.classes))
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, num_classes, H, W) of the mean probabilities, for images (B, C, H, W) in [0, 1]."""

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -23,34 +22,15 @@ from ..io.raster import read_georeference
 from ..io.windows import open_windows
 from ..layers.stages import StagedModel
 from ..models.segmenter import ModelConfig, Segmenter
+from ..tasks import TASKS, Recognition
 from .memory import max_pixels
+from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
+from .recognise import predict_answers
 from .segment import Segmentation, mask_files, segment
 from .windows import Array
 
 LARGE = 1_000_000  # pixels that take some seconds
-
-
-@dataclass
-class Predicted:
-    """What became of the inputs.
-
-    Attributes:
-        done: Inputs whose mask was written.
-        skipped: Inputs whose outputs were there already.
-        failed: Inputs that could not be segmented.
-    """
-
-    done: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: list[InputError] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 3 some inputs failed, 4 all failed."""
-        if not self.failed:
-            return 0
-        return 3 if self.done or self.skipped else 4
 
 
 def predict(
@@ -74,6 +54,7 @@ def predict(
     """Segment an image or a folder of images, each by itself, so that no mask depends on what else is in the folder.
 
     Images that do not fit in memory, and Zarr folders, are read and segmented in parts, with the whole image's result.
+    A model that says one thing of a whole image gives a table instead; see `recognise.predict_answers`.
 
     Args:
         source: An image file, a Zarr folder, or a folder that is searched with its subfolders.
@@ -110,6 +91,12 @@ def predict(
     (4, 0)
     """
     source, output = Path(source), Path(output)
+    if issubclass(TASKS[model.config.task], Recognition):
+        for_masks = {"overlay": overlay, "probs": probs, "geotiff": geotiff, "tile": tile, "resume": resume}
+        for name, value in (for_masks | {"skip_existing": skip_existing}).items():
+            if value:
+                raise UsageError(f"{name} is for masks, the model is for task {model.config.task}; leave it out")
+        return predict_answers(source, model, output, say=say, progress=progress)
     inputs = find_images(source)
     if geotiff and find_spec("rasterio") is None:
         raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import overlay, write_mask
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS
+from ..tasks import TASKS, Recognition, Task
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
     Raises:
         InputError: The file cannot be read.
         ValueError: The image does not suit the model, or makes it return something that is not finite.
+        UsageError: The model says one thing of a whole image; see `recognise`.
 
     >>> import sweepseg
     >>> model = sweepseg.load(sweepseg.bundled_model())
@@ -112,9 +114,21 @@ def decoded(model: Segmenter, unit: np.ndarray, logits: Tensor) -> Segmentation:
     Raises:
         ValueError: They are not finite.
     """
-    task = TASKS[model.config.task](len(model.config.classes))
+    task = mask_task(model)
     mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
     return Segmentation(mask.cpu().numpy(), probabilities.cpu().numpy(), unit, model.config)
+
+
+def mask_task(model: Segmenter) -> Task:
+    """The task of a model.
+
+    Raises:
+        UsageError: It says one thing of a whole image.
+    """
+    task = TASKS[model.config.task](len(model.config.classes))
+    if isinstance(task, Recognition):
+        raise UsageError(f"the model is for task {task.name} and gives no mask; use sweepseg predict or recognise")
+    return task
 
 
 def to_input(model: Segmenter, pixels: np.ndarray) -> np.ndarray:

@@ -14,8 +14,7 @@ from ..errors import InputError, ModelFileError, printable
 from ..io.files import atomic_write, open_regular
 from ..layers.stages import StagedModel
 from ..models.segmenter import Segmenter, digest
-from ..tasks import TASKS
-from .segment import as_batch, to_input
+from .segment import as_batch, mask_task, to_input
 from .strips import StripRunner, certain_rows
 
 FORMAT = 1
@@ -70,13 +69,13 @@ class StreamingSegmenter:
     """
 
     def __init__(self, model: Segmenter, *, strip: int | None = None):
+        self.task = mask_task(model)
         network = cast(StagedModel, model.network)
         self.model, self.runner = model, StripRunner(network)
         stride = network.total_stride
         self.strip = stride if strip is None else strip
         if self.strip < 1 or self.strip % stride:
             raise ValueError(f"strip is {strip}; give a multiple of {stride}, the model's total stride")
-        self.task = TASKS[model.config.task](len(model.config.classes))
         held_back, self.phase = min((end - certain_rows(network, end), end) for end in _one_period(network))
         self.look_ahead = held_back + self.strip - 1
         self.rows = self.rows_out = 0

@@ -24,6 +24,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MAX_CONFIG = MAX_HEADER = 1 << 20  # bytes
 MAX_WEIGHTS = 1 << 32  # bytes
 MAX_TENSORS = 10_000
+TASKS = ("binary", "multiclass", "multilabel", "classification", "sequence")
 DTYPES = {"F32": 4, "F16": 2, "I64": 8}  # -> bytes; I64 for counters such as num_batches_tracked
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")  # how pickles and zips of them begin
@@ -66,7 +67,7 @@ SCHEMA: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "format": ("the number 1", lambda value: type(value) is int and value == FORMAT),
     "builder": ("a builder's name", lambda value: isinstance(value, str) and bool(_NAME.fullmatch(value))),
     "arguments": ("names with numbers, words, true, false, null or flat lists of these", _is_arguments),
-    "task": ("binary, multiclass or multilabel", lambda value: value in ("binary", "multiclass", "multilabel")),
+    "task": (f"one of {', '.join(TASKS)}", lambda value: value in TASKS),
     "classes": ("a list of printable names", _list_of(_is_label)),
     "palette": ("a list of [red, green, blue] in 0..255", _list_of(_is_color)),
     "mean": ("a list of numbers", _list_of(_is_number)),

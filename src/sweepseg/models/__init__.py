@@ -1,8 +1,21 @@
-"""Segmentation networks, one architecture a file; `MODELS` is what the command line chooses from."""
+"""The networks, one architecture a file; `MODELS` is what the command line chooses from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from torch import nn
 
 from ..layers.stages import StagedModel
+from .classifier import (
+    renet_classifier,
+    renet_classifier_control,
+    sequential_classifier,
+    sequential_classifier_control,
+    sequential_classifier_gru,
+    sequential_classifier_gru_control,
+    sweepnet_classifier,
+    sweepnet_classifier_control,
+)
+from .crnn import crnn, crnn_control
 from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
@@ -20,7 +33,7 @@ from .sweepnet import (
 )
 from .video import sweepnet_small_video, sweepnet_small_video_control
 
-MODELS: dict[str, Callable[..., StagedModel]] = {
+SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small": sweepnet_small,
     "sweepnet_small_control": sweepnet_small_control,
     "sweepnet_small_causal": sweepnet_small_causal,
@@ -41,6 +54,25 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small_video_control": sweepnet_small_video_control,
 }
 
+CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+    "sweepnet_classifier": sweepnet_classifier,
+    "sweepnet_classifier_control": sweepnet_classifier_control,
+    "renet_classifier": renet_classifier,
+    "renet_classifier_control": renet_classifier_control,
+    "sequential_classifier": sequential_classifier,
+    "sequential_classifier_control": sequential_classifier_control,
+    "sequential_classifier_gru": sequential_classifier_gru,
+    "sequential_classifier_gru_control": sequential_classifier_gru_control,
+}
+READERS: dict[str, Callable[..., nn.Module]] = {"crnn": crnn, "crnn_control": crnn_control}
+# what the networks of a family do -> those of them that can be chosen by name
+FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
+    "segmentation": SEGMENTERS,
+    "classification": CLASSIFIERS,
+    "sequence": READERS,
+}
+MODELS: dict[str, Callable[..., nn.Module]] = {**SEGMENTERS, **CLASSIFIERS, **READERS}
+
 CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small": "sweepnet_small_control",
     "sweepnet_small_causal": "sweepnet_small_causal_control",
@@ -51,4 +83,9 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "reseg": "reseg_control",
     "r2unet": "r2unet_control",
     "sweepnet_small_video": "sweepnet_small_video_control",  # recurrent over time
+    "sweepnet_classifier": "sweepnet_classifier_control",
+    "renet_classifier": "renet_classifier_control",
+    "sequential_classifier": "sequential_classifier_control",
+    "sequential_classifier_gru": "sequential_classifier_gru_control",
+    "crnn": "crnn_control",
 }

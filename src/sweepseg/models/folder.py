@@ -15,6 +15,14 @@ from ..io.model_folder import FORMAT, read_model_folder, write_model_folder
 from . import MODELS
 from .segmenter import ModelConfig, Segmenter
 
+CLASSES = {  # how many a task takes, at least and at most
+    "binary": (2, 2),
+    "multiclass": (2, 255),
+    "multilabel": (1, 65536),
+    "classification": (2, 65536),
+    "sequence": (1, 65536),
+}
+
 
 def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> Segmenter:
     """Build the network that a config describes, with fresh weights.
@@ -83,10 +91,9 @@ def load(folder: str | Path) -> Segmenter:
 def _check_classes(config: ModelConfig) -> None:
     """Refuse a number of classes that the task does not have, and names that would mix up masks or lead elsewhere."""
     count = len(config.classes)
-    if (config.task == "binary" and count != 2) or (config.task == "multiclass" and not 2 <= count <= 255):
-        raise ModelFileError(
-            f"{count} classes for task {config.task}, which takes 2{' to 255' * (config.task != 'binary')}"
-        )
+    least, most = CLASSES[config.task]
+    if not least <= count <= most:
+        raise ModelFileError(f"{count} classes for task {config.task}, which takes {least} to {most}")
     if len(set(config.classes)) < count:
         raise ModelFileError(f"two classes have one name: {', '.join(config.classes)}")
     if config.task == "multilabel":
@@ -116,12 +123,16 @@ def _check_channels(model: Segmenter) -> None:
     config = model.config
     try:
         with torch.inference_mode():
-            logits = model(torch.zeros(1, len(config.mean), 16, 16)).shape[1]
+            logits = model(torch.zeros(1, len(config.mean), 16, 16))
     except ValueError as error:
         raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
-    wanted = 1 if config.task == "binary" else len(config.classes)
-    if logits != wanted:
-        raise ModelFileError(f"the network gives {logits} logits a pixel; {len(config.classes)} classes want {wanted}")
+    dimensions = {"classification": 2, "sequence": 3}.get(config.task, 4)
+    if logits.dim() != dimensions:
+        raise ModelFileError(f"model {config.builder} does not do task {config.task}")
+    given = logits.shape[1]
+    wanted = {"binary": 1, "sequence": len(config.classes) + 1}.get(config.task, len(config.classes))
+    if given != wanted:
+        raise ModelFileError(f"the network gives {given} logits; {len(config.classes)} classes want {wanted}")
 
 
 def _some(names: list[str]) -> str:

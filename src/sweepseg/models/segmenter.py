@@ -19,8 +19,8 @@ class ModelConfig:
     Args:
         builder: Key of `MODELS`.
         arguments: Keyword arguments of the builder; plain values.
-        task: binary, multiclass or multilabel.
-        classes: Names of the K classes; for binary those of background and object.
+        task: Key of `tasks.TASKS`.
+        classes: Names of the K classes; for binary those of background and object, for sequences the characters.
         palette: K colours (red, green, blue), 0 to 255.
         mean: Mean of each input channel, in units of the input range.
         std: Standard deviation of each input channel.
@@ -41,7 +41,8 @@ class Segmenter(nn.Module):
     """A network that takes images as they are, in [0, 1]; the normalisation is part of it and of every export.
 
     Args:
-        network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W).
+        network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W); those of a classifier are
+            (B, num_classes), those of a reader of lines (B, num_classes, T).
         config: What it was built and trained for.
     """
 
@@ -55,7 +56,7 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(config.std).view(-1, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, num_classes, H, W) of images (B, C, H, W) in [0, 1]."""
+        """Logits of images (B, C, H, W) in [0, 1]."""
         return self.network(self.normalised(image))
 
     def normalised(self, image: Tensor) -> Tensor:

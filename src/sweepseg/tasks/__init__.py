@@ -1,11 +1,31 @@
-"""What differs between segmentation problems: channels, loss, decoding and metric; one task a file."""
+"""What differs between problems: channels, loss, decoding and metric; one task a file."""
 
 from .binary import Binary
 from .class_weights import class_weights
+from .classification import Classification
 from .multiclass import Multiclass
 from .multilabel import Multilabel
+from .recognition import Answer, Recognition
+from .sequence import TextLine
+from .task import Task
 
-Task = Binary | Multiclass | Multilabel
-TASKS: dict[str, type[Task]] = {"binary": Binary, "multiclass": Multiclass, "multilabel": Multilabel}
+TASKS: dict[str, type[Task]] = {
+    "binary": Binary,
+    "multiclass": Multiclass,
+    "multilabel": Multilabel,
+    "classification": Classification,
+    "sequence": TextLine,
+}
 
-__all__ = ["TASKS", "Binary", "Multiclass", "Multilabel", "Task", "class_weights"]
+__all__ = [
+    "TASKS",
+    "Answer",
+    "Binary",
+    "Classification",
+    "Multiclass",
+    "Multilabel",
+    "Recognition",
+    "Task",
+    "TextLine",
+    "class_weights",
+]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,10 +10,11 @@ from ..errors import UsageError
 from ..losses import combined
 from ..metrics import BinaryConfusionMatrix
 from .checks import check_logits
+from .task import Task
 
 
 @dataclass(frozen=True)
-class Binary:
+class Binary(Task):
     """Background (0) or foreground (1) for each pixel, through the sigmoid of one logit.
 
     Args:
@@ -30,9 +30,8 @@ class Binary:
 
     num_classes: int = 2
     ignore_index: int = 255
-    name: ClassVar = "binary"
-    num_logits: ClassVar = 1
-    num_labels: ClassVar = 2
+    name = "binary"
+    num_logits = 1
 
     def __post_init__(self):
         if self.num_classes != 2:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.clips import read_clip, sequences
-from ..data.dataset import Sample, SegmentationSet
+from ..data.dataset import DataSet, Sample
 from ..metrics import BoundaryF1
 from ..metrics_video import davis_scores, mean_scores, video_consistency
 from ..models.segmenter import Segmenter
@@ -17,7 +17,7 @@ from . import Task
 
 def evaluate(
     model: nn.Module,
-    dataset: SegmentationSet,
+    dataset: DataSet,
     split: str,
     task: Task,
     *,
@@ -33,15 +33,15 @@ def evaluate(
         split: One of its splits.
         task: Decodes logits and gives the metric.
         in_channels: C.
-        boundary: Whether to measure the boundary F1 too, which takes longer; not for multilabel.
+        boundary: Whether to measure the boundary F1 too, which takes longer, where a pixel has one label.
         progress: Hands the samples on and may draw a bar.
 
     Returns:
-        The scores of `metrics.ConfusionMatrix.compute`, and with ``boundary`` those of `metrics.BoundaryF1`.
+        The scores of the task's metric, and with ``boundary`` those of `metrics.BoundaryF1`.
     """
     metrics = [task.metric()]
-    if boundary and task.name != "multilabel":
-        metrics.append(BoundaryF1(task.num_labels))
+    if boundary and task.outlined:
+        metrics.append(BoundaryF1(task.num_classes))
     for _, mask, target in masks(model, dataset, split, task, in_channels=in_channels, progress=progress):
         for metric in metrics:
             metric.update(mask, target)
@@ -50,7 +50,7 @@ def evaluate(
 
 def evaluate_videos(
     model: nn.Module,
-    dataset: SegmentationSet,
+    dataset: DataSet,
     split: str,
     task: Task,
     *,
@@ -76,7 +76,7 @@ def evaluate_videos(
 
 def masks(
     model: nn.Module,
-    dataset: SegmentationSet,
+    dataset: DataSet,
     split: str,
     task: Task,
     *,
@@ -86,7 +86,8 @@ def masks(
     """The annotated frames of each video of a split in their order; see `data.clips.sequences`.
 
     Yields:
-        The name of the video, the mask and the target, both (1, H, W) or, for multilabel, (1, K, H, W). A model that
+        The name of the video, the mask and the target, both (1, H, W), for multilabel (1, K, H, W), and of the task's
+        own form where it says something of the whole picture. A model that
         remembers has seen all frames before, those without annotation too.
     """
     device = next(model.parameters()).device
@@ -95,7 +96,7 @@ def masks(
     video_of = {frame.name: name for name, frames in videos.items() for frame in frames}
     video = state = None
     for sample in progress([frame for frames in videos.values() for frame in frames]):
-        if sample.mask is None and memory is None:
+        if not sample.annotated and memory is None:
             continue
         pixels, target = read_clip(dataset, (sample,), in_channels)
         image = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)  # (1, C, H, W)
@@ -106,5 +107,5 @@ def masks(
             else:
                 mask = task.decode(model(image)).cpu()
         video = video_of[sample.name]
-        if sample.mask is not None:
+        if sample.annotated:
             yield video, mask, torch.from_numpy(target)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,10 +10,11 @@ from ..errors import UsageError
 from ..losses import combined
 from ..metrics import ConfusionMatrix
 from .checks import check_logits
+from .task import Task
 
 
 @dataclass(frozen=True)
-class Multiclass:
+class Multiclass(Task):
     """One label out of ``num_classes`` for each pixel, through a softmax over as many logits.
 
     Args:
@@ -30,7 +30,7 @@ class Multiclass:
 
     num_classes: int
     ignore_index: int = 255
-    name: ClassVar = "multiclass"
+    name = "multiclass"
 
     def __post_init__(self):
         if not 2 <= self.num_classes <= 255:
@@ -42,11 +42,6 @@ class Multiclass:
     @property
     def num_logits(self) -> int:
         """Channels of the logits."""
-        return self.num_classes
-
-    @property
-    def num_labels(self) -> int:
-        """Labels of a mask."""
         return self.num_classes
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,10 +10,11 @@ from ..errors import UsageError
 from ..losses import combined
 from ..metrics import MultilabelConfusionMatrix
 from .checks import check_logits
+from .task import Task
 
 
 @dataclass(frozen=True)
-class Multilabel:
+class Multilabel(Task):
     """Yes or no for each pixel and each of ``num_classes`` classes, which may overlap, through sigmoids.
 
     Args:
@@ -30,7 +30,8 @@ class Multilabel:
 
     num_classes: int
     ignore_index: int = 255
-    name: ClassVar = "multilabel"
+    name = "multilabel"
+    outlined = False
 
     def __post_init__(self):
         if self.num_classes < 1:
@@ -39,11 +40,6 @@ class Multilabel:
     @property
     def num_logits(self) -> int:
         """Channels of the logits."""
-        return self.num_classes
-
-    @property
-    def num_labels(self) -> int:
-        """Channels of a mask."""
         return self.num_classes
 
     def probabilities(self, logits: Tensor) -> Tensor:

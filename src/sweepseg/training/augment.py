@@ -20,7 +20,7 @@ class Augmentation:
     """How far a view may differ from its picture; the fields are those of `Settings`.
 
     Args:
-        crop: (height, width) of the view in pixels.
+        crop: (height, width) of the view in pixels; None for those of the picture.
         scale: Smallest and largest scale.
         flip: Left-right flips.
         flip_vertical: Top-bottom flips.
@@ -38,7 +38,7 @@ class Augmentation:
     (torch.Size([3, 4, 6]), torch.Size([4, 6]))
     """
 
-    crop: tuple[int, int]
+    crop: tuple[int, int] | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     flip: bool = False
     flip_vertical: bool = False
@@ -54,7 +54,8 @@ class Augmentation:
 
         Args:
             image: (C, H, W) float in [0, 1]; or the frames of a clip (T, C, H, W), which are all changed alike.
-            target: int64 (H, W), or (K, H, W) for multilabel; of a clip (T, H, W) or (T, K, H, W).
+            target: int64 (H, W), or (K, H, W) for multilabel; of a clip (T, H, W) or (T, K, H, W). One without rows and
+                columns, such as a class or a text, stays as it is.
             draw: The only source of randomness.
 
         Returns:
@@ -66,12 +67,16 @@ class Augmentation:
         if forced:
             shown = target if image.dim() == 3 else _annotated_frame(target, self.ignore_index, draw)
             pixel = foreground_pixel(shown, self.ignore_index, draw)
-        matrix = self._affine(image.shape[-2], image.shape[-1], pixel, draw)
-        image, target = warp(image, target, matrix, self.crop, self.ignore_index)
+        height, width = image.shape[-2:]
+        size = self.crop or (height, width)
+        matrix = self._affine(height, width, size, pixel, draw)
+        image, target = warp(image, target, matrix, size, self.ignore_index)
         return self._recolour(image, draw), target
 
-    def _affine(self, height: int, width: int, pixel: np.ndarray | None, draw: np.random.Generator) -> np.ndarray:
-        """The map from pixels of the view to pixels of the picture, (2, 3), in (column, row) coordinates.
+    def _affine(
+        self, height: int, width: int, size: tuple[int, int], pixel: np.ndarray | None, draw: np.random.Generator
+    ) -> np.ndarray:
+        """The map from pixels of a view of ``size`` to pixels of the picture, (2, 3), in (column, row) coordinates.
 
         A ``pixel`` of the picture, if given, is the one that some pixel of the view maps to exactly.
         """
@@ -82,8 +87,8 @@ class Augmentation:
         cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
         linear = np.array([[cos * mirror, -sin * mirror_vertical], [sin * mirror, cos * mirror_vertical]])
         # the crop lies inside the scaled picture where it fits, else the picture inside the crop
-        slack = np.array([width - self.crop[1] / scale, height - self.crop[0] / scale]) / 2
-        middle, half = np.array([width - 1, height - 1]) / 2, np.array([self.crop[1] - 1, self.crop[0] - 1]) / 2
+        slack = np.array([width - size[1] / scale, height - size[0] / scale]) / 2
+        middle, half = np.array([width - 1, height - 1]) / 2, np.array([size[1] - 1, size[0] - 1]) / 2
         place = draw.uniform(-1, 1, 2)
         if pixel is None:
             offset = middle + place * np.abs(slack) - linear @ half
@@ -175,7 +180,7 @@ def warp(
 
     Args:
         image: (..., C, H, W).
-        target: int64 (..., H, W) or (..., K, H, W).
+        target: int64 (..., H, W) or (..., K, H, W); one of fewer dimensions stays as it is.
         matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers.
         size: (h, w) of the result.
         ignore_index: Label where the result shows nothing of the input; the image repeats its border there.
@@ -188,6 +193,8 @@ def warp(
     view = torch.nn.functional.grid_sample(
         channels, grid, mode="bilinear", padding_mode="border", align_corners=False
     ).view(*image.shape[:-2], *size)
+    if target.dim() < 2:
+        return view, target
     nearest = np.rint(source).astype(np.int64)
     inside = (nearest >= 0).all(0) & (nearest[0] < width) & (nearest[1] < height)
     index = torch.from_numpy(np.where(inside, nearest[1] * width + nearest[0], 0)).view(size)

@@ -35,7 +35,7 @@ from .optimizer import make_optimizer, penalty
 from .pictures import Loader
 from .prepare import Plan, prepare
 from .randomness import STEP, WEIGHTS, Batches, seed_torch
-from .records import SCORES, Records
+from .records import Records
 from .run import Run, last_good
 from .schedule import learning_rate
 from .settings import Settings
@@ -52,13 +52,20 @@ class Progress:
         step: Optimizer steps done.
         steps: Optimizer steps of the whole run.
         loss: Loss of this step.
-        mean_iou: Mean IoU at the last validation in [0, 1], NaN before the first.
+        scores: Scores of the last validation by name, those of `Task.scores`; none before the first.
+        headline: The first of them in words, such as "mIoU 83.1".
     """
 
     step: int
     steps: int
     loss: float
-    mean_iou: float
+    scores: dict[str, float]
+    headline: str
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU at the last validation in [0, 1]; NaN before the first, and where there is none."""
+        return self.scores.get("mean_iou", math.nan)
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,14 @@ class Trained:
         steps: Optimizer steps done.
         history: The rows of metrics.csv.
         seconds: Time spent in this process.
+        headline: The first score of the last validation in words, such as "mIoU 83.1"; empty without one.
     """
 
     model: Segmenter
     steps: int
     history: list[dict]
     seconds: float
+    headline: str
 
 
 def train(
@@ -120,7 +129,7 @@ def train(
     average = copy.deepcopy(model).eval().to(fabric.device)
     forward, optimizer = fabric.setup(model, make_optimizer(model, settings))
     forward.mark_forward_method(model.run)
-    run = Run(model, average, optimizer)
+    run = Run(model, average, optimizer, watched=next(iter(plan.task.scores)))
     if settings.resume:
         run.resume(checkpoints, settings, plan.fingerprint, say)
     remove_stale_temporaries(output)
@@ -134,10 +143,10 @@ def train(
         start=run.step * parts,
         stop=plan.steps * parts,
     )
-    loader = Loader(plan.pictures, batches, settings.workers, settings.cutmix)
+    loader = Loader(plan.pictures, batches, plan.task.batch, settings.workers, settings.cutmix)
     with (
         catching_signals() as interruption,
-        Records(output, step=run.step, tensorboard=settings.tensorboard) as records,
+        Records(output, step=run.step, scores=plan.task.scores, tensorboard=settings.tensorboard) as records,
         loader.naming_lost_workers(),
     ):
         while run.step < plan.steps and not (settings.early_stop and run.misses >= settings.early_stop):
@@ -146,7 +155,7 @@ def train(
             if validating or run.step % max(1, plan.steps // ROWS) == 0:
                 _log(run, settings, plan, validating=validating)
                 records.write(run.history)
-            listen(Progress(run.step, plan.steps, loss, run.mean_iou))
+            listen(Progress(run.step, plan.steps, loss, run.scores, plan.task.headline(run.scores)))
             signum = interruption.signum  # asked once: one that comes while the state is saved stops the next step
             if validating or run.step % settings.save_every == 0 or signum is not None:
                 run.save(checkpoints, settings, plan.fingerprint)
@@ -156,10 +165,11 @@ def train(
     final = run.average
     if run.best["weights"] is not None:
         final.load_state_dict(run.best["weights"])
-        say(f"kept the weights of step {run.best['step']}, mIoU {run.best['mean_iou']:.3f}")
+        say(f"kept the weights of step {run.best['step']}, {plan.task.scores[run.watched]} {run.best['score']:.3f}")
     final = final.cpu()
     save_model(output, final)
-    return Trained(final, run.step, run.history, time.monotonic() - started)
+    headline = plan.task.headline(run.scores)
+    return Trained(final, run.step, run.history, time.monotonic() - started, headline)
 
 
 def _fabric(settings: Settings) -> Fabric:
@@ -180,7 +190,7 @@ def _criterion(plan: Plan, settings: Settings, fabric: Fabric) -> Callable[[Tens
     def criterion(image: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad(), fabric.autocast():
             taught = teacher(image)
-        soft = soft_cross_entropy(logits, taught, task=plan.config.task)
+        soft = soft_cross_entropy(logits, taught, task=plan.config.task)  # type: ignore[arg-type] # one with masks
         return (1 - share) * of_labels(logits, target) + share * soft
 
     return criterion
@@ -266,6 +276,6 @@ def _log(run: Run, settings: Settings, plan: Plan, *, validating: bool) -> None:
     if validating and dataset.splits.get("val"):
         run.require_finite(Path(settings.output) / "checkpoints")
         scores = evaluate(run.average, dataset, "val", plan.task, in_channels=plan.pictures.in_channels)
-        row |= {f"val_{name}": scores[name].item() for name in SCORES}
+        row |= {f"val_{name}": scores[name].item() for name in plan.task.scores}
         if settings.early_stop:
             run.remember_best()

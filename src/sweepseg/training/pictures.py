@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.clips import Clip, clips, read_clip, sequences
-from ..data.dataset import Sample, SegmentationSet
+from ..data.dataset import DataSet, Sample
 from ..data.pairs import read_pair
 from ..errors import InputError, SweepsegError, UsageError, printable
 from .augment import Augmentation
@@ -20,6 +21,8 @@ from .randomness import AUGMENTATION, MIXING, Batches, generator
 
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
 PREFETCH = 2  # batches that each worker reads ahead
+
+Batching = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Tensor]]
 
 
 class Pictures(Dataset):
@@ -32,9 +35,9 @@ class Pictures(Dataset):
         seed: Seed of the views.
     """
 
-    def __init__(self, dataset: SegmentationSet, in_channels: int, augmentation: Augmentation, seed: int):
+    def __init__(self, dataset: DataSet, in_channels: int, augmentation: Augmentation, seed: int):
         self.dataset, self.in_channels, self.augmentation, self.seed = dataset, in_channels, augmentation, seed
-        self.samples = [sample for sample in dataset.splits["train"] if sample.mask is not None]
+        self.samples = [sample for sample in dataset.splits["train"] if sample.annotated]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -77,7 +80,7 @@ class Clips(Pictures):
 
     def __init__(
         self,
-        dataset: SegmentationSet,
+        dataset: DataSet,
         in_channels: int,
         augmentation: Augmentation,
         seed: int,
@@ -112,11 +115,12 @@ class Loader:
     Args:
         pictures: What the batches are made of.
         batches: Which pictures each batch holds.
+        batching: Makes one batch of views and their targets; see `Task.batch`.
         workers: Number of processes; 0 reads in this one.
         mixing: Probability that a view gets a rectangle from the next one of its batch.
     """
 
-    def __init__(self, pictures: Pictures, batches: Batches, workers: int, mixing: float = 0.0):
+    def __init__(self, pictures: Pictures, batches: Batches, batching: Batching, workers: int, mixing: float = 0.0):
         self.pictures, self.batches, self.position = pictures, batches, batches.start
         self.mixing = mixing
         self.ahead = max(1, workers * PREFETCH)  # batches that are being read at a time
@@ -125,7 +129,7 @@ class Loader:
                 pictures,
                 batch_sampler=batches,
                 num_workers=workers,
-                collate_fn=_collate,
+                collate_fn=partial(_collate, batching),
                 worker_init_fn=_leave_process_group,
                 timeout=WORKER_TIMEOUT if workers else 0,
                 prefetch_factor=PREFETCH if workers else None,
@@ -187,15 +191,14 @@ def default_crop(height: int, width: int) -> tuple[int, int]:
     return min(height, 512), min(width, 512)
 
 
-def _collate(items: list) -> tuple[Tensor, Tensor] | InputError:
+def _collate(batching: Batching, items: list) -> tuple[Tensor, Tensor] | InputError:
     for item in items:
         if isinstance(item, InputError):
             return item
-    images, targets = zip(*items, strict=True)
-    image = torch.stack(images)
+    image, target = batching(*zip(*items, strict=True))
     if image.dim() == 4:
         image = image.contiguous(memory_format=torch.channels_last)
-    return image, torch.stack(targets)
+    return image, target
 
 
 def _leave_process_group(worker: int) -> None:

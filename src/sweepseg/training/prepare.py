@@ -3,16 +3,17 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..data import Report, Sample, SegmentationSet, channel_stats, check, open_by_name
+from ..data import DataSet, Report, Sample, channel_stats, check, open_by_name
 from ..data.pairs import read_input
 from ..errors import UsageError, printable
 from ..losses import parse_terms
-from ..models import MODELS
+from ..models import FAMILIES, MODELS
 from ..models.folder import load
 from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS, Task, class_weights
@@ -67,6 +68,8 @@ def prepare(
         raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(builders)}")
     terms = parse_terms(settings.loss)
     dataset = _open(settings)
+    task = TASKS[dataset.task](len(dataset.classes))
+    _check_task(settings, task)
     report = check(dataset, progress=progress)
     if report.errors:
         lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
@@ -74,7 +77,6 @@ def prepare(
     for problem in report.warnings:
         say(f"warning: {printable(problem.path)}: {printable(problem.reason)}")
 
-    task = TASKS[dataset.task](len(dataset.classes))
     weights = None
     if settings.class_weights != "none":
         weights = class_weights(torch.from_numpy(report.splits["train"].class_pixels), settings.class_weights)
@@ -89,7 +91,7 @@ def prepare(
         mean=mean,
         std=std,
     )
-    pictures = _pictures(settings, dataset, in_channels)
+    pictures = _pictures(settings, dataset, task, in_channels)
     per_epoch = len(pictures) / (settings.batch_size * settings.accumulate)
     return Plan(
         pictures=pictures,
@@ -105,7 +107,19 @@ def prepare(
     )
 
 
-def _open(settings: Settings) -> SegmentationSet:
+def _check_task(settings: Settings, task: Task) -> None:
+    """Refuse a network for another kind of task, and settings that mean nothing for this one."""
+    for family, builders in FAMILIES.items():
+        if settings.model in builders and family != task.family:
+            names = ", ".join(FAMILIES[task.family])
+            raise UsageError(f"model {settings.model} is for {family}, the task is {task.name}; choose from {names}")
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if field.name in task.without and value != field.default:
+            raise UsageError(f"{field.name} is {value}, which means nothing for task {task.name}; leave it out")
+
+
+def _open(settings: Settings) -> DataSet:
     dataset = open_by_name(settings.data, task=settings.task)
     if settings.hold_out is not None:
         dataset = dataset.hold_out(settings.hold_out)
@@ -145,20 +159,21 @@ def _in_channels(report: Report) -> int:
     return found.pop()
 
 
-def _pictures(settings: Settings, dataset: SegmentationSet, in_channels: int) -> Pictures:
+def _pictures(settings: Settings, dataset: DataSet, task: Task, in_channels: int) -> Pictures:
     image = read_input(dataset.splits["train"][0], in_channels)
-    augmentation = Augmentation(
-        crop=settings.crop or default_crop(*image.shape[-2:]),
-        scale=settings.scale,
-        flip=settings.flip,
-        flip_vertical=settings.flip_vertical,
-        rotate=settings.rotate,
-        colour=settings.colour,
-        blur=settings.blur,
-        noise=settings.noise,
-        oversample_foreground=settings.oversample_foreground,
-        ignore_index=dataset.ignore_index,
-    )
+    chosen = {
+        "crop": settings.crop or default_crop(*image.shape[-2:]),
+        "scale": settings.scale,
+        "flip": settings.flip,
+        "flip_vertical": settings.flip_vertical,
+        "rotate": settings.rotate,
+        "colour": settings.colour,
+        "blur": settings.blur,
+        "noise": settings.noise,
+        "oversample_foreground": settings.oversample_foreground,
+    }
+    known: dict[str, Any] = {name: value for name, value in chosen.items() if name not in task.without}
+    augmentation = Augmentation(**known, ignore_index=dataset.ignore_index)
     if settings.clip_length == 1:
         return Pictures(dataset, in_channels, augmentation, settings.seed)
     length, stride = settings.clip_length, settings.clip_stride

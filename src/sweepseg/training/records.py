@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -11,8 +12,7 @@ from ..io.files import atomic_write
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-SCORES = ("mean_iou", "global_accuracy", "mean_class_accuracy")
-COLUMNS = ("step", "epoch", "learning_rate", "loss", *(f"val_{name}" for name in SCORES))
+COLUMNS = ("step", "epoch", "learning_rate", "loss")
 
 
 class Records:
@@ -21,14 +21,16 @@ class Records:
     Args:
         folder: Folder of the run.
         step: Optimizer steps done; what TensorBoard shows after it, from a run that was killed, is dropped.
+        scores: Names of the scores of a validation.
         tensorboard: Whether to write TensorBoard events.
 
     Raises:
         UsageError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, *, step: int, tensorboard: bool):
+    def __init__(self, folder: Path, *, step: int, scores: Iterable[str], tensorboard: bool):
         self.path = folder / "metrics.csv"
+        self.columns = (*COLUMNS, *(f"val_{name}" for name in scores))
         self._events = _open_events(folder / "tensorboard", step) if tensorboard else None
 
     def __enter__(self) -> Self:
@@ -41,7 +43,7 @@ class Records:
     def write(self, history: list[dict]) -> None:
         """Write a history that has grown by one row; a cell without a value stays empty."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         atomic_write(self.path, text.getvalue().encode())

@@ -30,8 +30,9 @@ class Run:
         loss_sum: Sum of the losses since the last row of the history.
         loss_count: Number of them.
         history: The rows of metrics.csv.
-        best: mIoU, step and weights of the best validation so far, for early stopping.
+        best: Score, step and weights of the best validation so far, for early stopping.
         misses: Validations since then.
+        watched: Name of the score that decides which validation is the best.
     """
 
     model: Segmenter
@@ -41,20 +42,23 @@ class Run:
     loss_sum: float = 0.0
     loss_count: int = 0
     history: list[dict] = field(default_factory=list)
-    best: dict[str, Any] = field(default_factory=lambda: {"mean_iou": -1.0, "step": 0, "weights": None})
+    best: dict[str, Any] = field(default_factory=lambda: {"score": -math.inf, "step": 0, "weights": None})
     misses: int = 0
+    watched: str = "mean_iou"
 
     @property
-    def mean_iou(self) -> float:
-        """Mean IoU at the last validation, NaN before the first."""
-        return next((row["val_mean_iou"] for row in reversed(self.history) if "val_mean_iou" in row), math.nan)
+    def scores(self) -> dict[str, float]:
+        """Scores of the last validation by name; none before the first."""
+        rows = (row for row in reversed(self.history) if f"val_{self.watched}" in row)
+        return {name.removeprefix("val_"): value for name, value in next(rows, {}).items() if name.startswith("val_")}
 
     def remember_best(self) -> None:
         """Keep the averaged weights if the last validation is the best so far."""
         self.misses += 1
-        if self.mean_iou > self.best["mean_iou"]:
+        score = self.scores[self.watched]
+        if score > self.best["score"]:
             weights = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
-            self.best, self.misses = {"mean_iou": self.mean_iou, "step": self.step, "weights": weights}, 0
+            self.best, self.misses = {"score": score, "step": self.step, "weights": weights}, 0
 
     def require_finite(self, folder: Path) -> None:
         """Refuse to go on with NaN or infinite weights.
@@ -116,6 +120,8 @@ class Run:
             if type(state[name]) is not type(getattr(self, name)):
                 raise TypeError(f"{name} is a {type(state[name]).__name__}")
             setattr(self, name, state[name])
+        if "mean_iou" in self.best:  # as it was called before there were other tasks
+            self.best["score"] = self.best.pop("mean_iou")
         for name in MODULES:
             getattr(self, name).load_state_dict(state[name])
         for parameter, moments in self.optimizer.state.items():  # torch checks their number but not their shapes

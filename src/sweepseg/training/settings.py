@@ -13,10 +13,12 @@ class Settings:
     """One training run. Everything that decides the result stands here, so equal settings give equal weights.
 
     Args:
-        data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
+        data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei", "digits",
+            "digit_glyphs" (classification) or "digit_lines" (sequence).
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
-        task: binary, multiclass or multilabel; by default the data set tells.
+        task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
+            class folders or IDX files; or sequence, for lines of text, which are never cropped, scaled or flipped.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do.
         epochs: Passes over the training pictures.
         steps: Number of optimizer steps, instead of epochs.
@@ -55,7 +57,7 @@ class Settings:
             the picture other than its most frequent one; for thin and rare structures.
         cutmix: Probability, for each crop, of a rectangle with pixels and labels of another crop of its batch.
         validate_every: Epochs between validations; the last step is always validated.
-        early_stop: Validations without a better mIoU after which to stop and keep the best; 0 for never.
+        early_stop: Validations without a better score after which to stop and keep the best; 0 for never.
         save_every: Steps between checkpoints, beside the one at each validation.
         tensorboard: Whether to write TensorBoard logs beside metrics.csv.
         workers: Processes that read and augment; 0 does it in the main process. The result does not depend on it.
@@ -67,7 +69,7 @@ class Settings:
     data: str
     output: str = "runs/train"
     model: str = "sweepnet_small"
-    task: Literal["binary", "multiclass", "multilabel"] | None = None
+    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence"] | None = None
     hold_out: str | None = None
     epochs: float = 50
     steps: int | None = None

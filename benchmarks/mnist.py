@@ -1,0 +1,98 @@
+"""Train the classifiers on MNIST and measure them on its test images.
+
+python benchmarks/mnist.py MNIST --results docs/results/mnist.csv --runs runs/mnist
+
+MNIST is a folder with the four IDX files. Every finished run is a row of the results file; runs that have a row are
+skipped and a run that was stopped is continued, so the series survives interruptions. Each row: top-1 error of the last
+checkpoint, in percent; all 60,000 training images are learned from and nothing is chosen on test images. The CPU time,
+of all threads together, is that since the last start.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import yaml
+from rows import read, write
+
+import sweepseg
+from sweepseg.cli.progress import bar, tracker
+from sweepseg.layers.blocks import count_parameters
+from sweepseg.tasks import TASKS
+from sweepseg.tasks.evaluation import evaluate
+from sweepseg.training.allocator import keep_freed_memory
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+RECIPES = {
+    "sweepnet_classifier": "mnist.yaml",
+    "sweepnet_classifier_control": "mnist.yaml",
+    "renet_classifier": "mnist.yaml",
+    "renet_classifier_control": "mnist.yaml",
+    "sequential_classifier": "mnist_sequential.yaml",
+    "sequential_classifier_control": "mnist_sequential.yaml",
+    "sequential_classifier_gru": "mnist_sequential.yaml",
+    "sequential_classifier_gru_control": "mnist_sequential.yaml",
+}
+CHOSEN = ("sweepnet_classifier", "renet_classifier", "sequential_classifier")
+COLUMNS = ["model", "seed", "steps", "parameters", "threads", "minutes", "cpu_minutes", "error"]
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--results", type=Path, default=Path("docs/results/mnist.csv"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/mnist"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--model", dest="models", nargs="+", choices=[*RECIPES], default=CHOSEN)
+    parser.add_argument("--epochs", type=float, help="instead of the recipe's")
+    options = parser.parse_args()
+    keep_freed_memory()
+    for seed in options.seeds:
+        for model in options.models:
+            if not any((row["model"], row["seed"]) == (model, str(seed)) for row in read(options.results)):
+                row = run(options.data, model, seed, options.runs, options.epochs)
+                write(options.results, [*read(options.results), row], COLUMNS)
+                print(row)
+
+
+def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> dict:
+    """Train one model and measure it; continue where an earlier attempt stopped."""
+    started, cpu_started = time.monotonic(), time.process_time()
+    output = runs / f"{model}-{seed}"
+    recipe = yaml.safe_load((FOLDER / RECIPES[model]).read_text()) | {"seed": seed, "model": model}
+    recipe |= {} if epochs is None else {"epochs": epochs}
+    recipe |= {"data": str(data), "output": str(output), "scale": tuple(recipe["scale"])}
+    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
+    with bar() as update:
+        trained = sweepseg.train(
+            settings,
+            listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps),
+            say=print,
+            progress=tracker("checking", quiet=False),
+        )
+    minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
+    config = trained.model.config
+    scores = evaluate(
+        trained.model,
+        sweepseg.open_dataset(data, task="classification"),
+        "test",
+        TASKS[config.task](len(config.classes)),
+        in_channels=len(config.mean),
+        progress=tracker("measuring", quiet=False),
+    )
+    return {
+        "model": model,
+        "seed": seed,
+        "steps": trained.steps,
+        "parameters": count_parameters(trained.model),
+        "threads": torch.get_num_threads(),
+        "minutes": round(minutes, 1),
+        "cpu_minutes": round(cpu_minutes, 1),
+        "error": round(100 * scores["error"].item(), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

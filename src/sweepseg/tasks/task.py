@@ -1,0 +1,83 @@
+"""What a task is: all that the training loop, `val` and `predict` leave to it; the defaults are those of masks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from ..metrics import table
+
+Rows = list[list[str]]  # a table, its head first
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A problem: what logits mean, what they should be, and how right they are.
+
+    What is read as the target of a sample stands in `data.pairs.TARGETS`. The augmentation cuts and turns a target that
+    has rows and columns along with the image and leaves any other as it is; `batch` is the place for what is derived
+    from it afterwards.
+
+    Attributes:
+        name: Key of `TASKS`.
+        family: Key of `models.FAMILIES`: the networks whose logits have the shape that it wants.
+        outlined: Whether each pixel has one label, so that boundaries and videos can be measured.
+        scores: Those of the metric's scores that a run logs, with their names for people. More is better in the first,
+            which decides when to stop early.
+        without: Settings of a run that have no meaning here; the augmentation does without them.
+        num_classes: Number of classes.
+        ignore_index: Target label that does not count.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str] = "segmentation"
+    outlined: ClassVar[bool] = True
+    scores: ClassVar[Mapping[str, str]] = {
+        "mean_iou": "mIoU",
+        "global_accuracy": "global accuracy",
+        "mean_class_accuracy": "mean class accuracy",
+    }
+    without: ClassVar[frozenset[str]] = frozenset()
+    num_classes: int
+    ignore_index: int = 255
+
+    @property
+    @abstractmethod
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities in float32, of the shape of the logits."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor) -> Tensor:
+        """What the logits say, in the form of the target."""
+
+    @abstractmethod
+    def loss(
+        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss as a function of logits and target."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """The metric that takes what ``decode`` returns and the target."""
+
+    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Views (C, h, w) or clips (T, C, h, w) and their targets as one batch of both."""
+        return torch.stack([*images]), torch.stack([*targets])
+
+    def report(self, scores: Mapping[str, Tensor], classes: Sequence[str]) -> list[Rows | str]:
+        """Scores of the metric for people, in percent: tables and lines, in their order."""
+        return [table(scores, classes), f"global accuracy {100 * scores['global_accuracy'].item():.1f}"]
+
+    @classmethod
+    def headline(cls, scores: Mapping[str, float]) -> str:
+        """The first of the logged scores in percent, such as "mIoU 83.1"; nothing if it is not there."""
+        name, label = next(iter(cls.scores.items()))
+        return f"{label} {100 * scores[name]:.1f}" if name in scores else ""
