@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -157,7 +159,7 @@ def test_a_float_image_outside_of_its_range_is_a_problem(save, good_set):
     save("images/train/a.tif", np.full((6, 8), 2000, np.float32))
     ((path, reason),) = problems(good_set)
     assert path == "images/train/a.tif" and "2000" in reason
-    assert check(open_dataset(good_set), input_range=(0, 4000)).problems == ()
+    assert check(replace(open_dataset(good_set), input_range=(0, 4000))).problems == ()
 
 
 def test_progress_is_handed_the_samples_of_each_split(good_set):

@@ -36,6 +36,13 @@ def test_augmentation_is_that_of_the_settings(settings):
     assert made == {name: getattr(wanted, name) for name in made}
 
 
+def test_range_of_the_images_is_that_of_the_settings_everywhere(settings):
+    usual, halved = plan(settings()), plan(settings(input_range=(0, 510)))  # of bytes
+    assert halved.config.input_range == (0, 510)
+    assert halved.config.mean == pytest.approx([mean / 2 for mean in usual.config.mean])
+    np.testing.assert_allclose(halved.pictures.read(0)[0], usual.pictures.read(0)[0] / 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["median_frequency", "inverse_sqrt"])
 def test_class_weights_count_the_training_masks(settings, data, method):
     targets = [np.asarray(Image.open(sample.mask)).ravel() for sample in open_dataset(data).splits["train"]]

@@ -13,6 +13,7 @@ from .terminal import print_json, print_table, say
 def check(
     data: str,
     task: Literal["binary", "multiclass", "multilabel", "classification", "sequence"] | None = None,
+    input_range: tuple[float, float] | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -21,6 +22,7 @@ def check(
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         task: What the masks mean, for which the data set tells by default; without masks classification or sequence.
+        input_range: As for `sweepseg train`, such as [0, 4095].
         json: Print the problems as JSON.
         quiet: Print the problems alone.
     """
@@ -29,7 +31,7 @@ def check(
     from ..errors import printable
     from .progress import tracker
 
-    dataset = open_by_name(data, task=task)
+    dataset = open_by_name(data, task=task, input_range=input_range)
     report = check_dataset(dataset, progress=tracker("checking", quiet=quiet))
     if json:
         print_json([{"path": str(p.path), "reason": p.reason, "severity": p.severity} for p in report.problems])
@@ -77,7 +79,7 @@ def val(
 
     segmenter = load(model or bundled_model())
     config = segmenter.config
-    dataset = open_by_name(data, task=config.task)
+    dataset = open_by_name(data, task=config.task, input_range=config.input_range)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
     if dataset.classes != config.classes:
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")

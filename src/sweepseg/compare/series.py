@@ -184,5 +184,5 @@ def _do(run: Run, listen: Callable[[Run, Progress], None], say: Callable[[str], 
 
 
 def _open(run: Run) -> DataSet:
-    dataset = open_by_name(run.settings.data, task=run.settings.task)
+    dataset = open_by_name(run.settings.data, task=run.settings.task, input_range=run.settings.input_range)
     return dataset if run.settings.hold_out is None else dataset.hold_out(run.settings.hold_out)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from PIL import Image
 
 from ..errors import OutputError
 from ..io.files import remove_stale_temporaries, temporary_folder
-from .dataset import DataSet, Task
+from .dataset import DataSet, InputRange, Task
 from .digit_scenes import EDITION, FULL_INK, NAMES, enlarged, glyphs, line, scene
 from .layouts import SPLITS
 from .opening import open_dataset
@@ -63,16 +64,20 @@ def digit_lines() -> DataSet:
     return open_by_name("digit_lines")
 
 
-def open_by_name(data: str, *, task: Task | None = None) -> DataSet:
+def open_by_name(data: str, *, task: Task | None = None, input_range: InputRange | None = None) -> DataSet:
     """The data set that `open_dataset` finds at ``data``, or the one of this name that comes with the package.
+
+    Args:
+        data: A folder, a YAML file or a name.
+        task: See `open_dataset`.
+        input_range: That of the data set.
 
     Raises:
         UsageError: See `open_dataset`.
         OutputError: See `digit_sample`.
     """
-    if data not in BUNDLED:
-        return open_dataset(data, task=task)
-    return open_dataset(BUNDLED[data].folder(), task=task or BUNDLED[data].task)
+    folder, usual_task = (BUNDLED[data].folder(), BUNDLED[data].task) if data in BUNDLED else (data, None)
+    return replace(open_dataset(folder, task=task or usual_task), input_range=input_range)
 
 
 def _nuclei() -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError, printable
 from ..io.images import to_unit
 from .dataset import DataSet, Problem, Sample
-from .pairs import InputRange, check_size, read_pixels, read_target
+from .pairs import check_size, read_pixels, read_target
 from .statistics import Progress, count_labels
 
 
@@ -77,7 +77,7 @@ class Report:
         return "\n".join(lines)
 
 
-def check(dataset: DataSet, *, input_range: InputRange | None = None, progress: Progress = iter) -> Report:
+def check(dataset: DataSet, *, progress: Progress = iter) -> Report:
     """Read every file of a data set and list all that is wrong, instead of stopping at the first.
 
     Errors are files that are missing, superfluous, double or unreadable, sizes that differ, labels that are no class,
@@ -86,7 +86,6 @@ def check(dataset: DataSet, *, input_range: InputRange | None = None, progress: 
 
     Args:
         dataset: The data set.
-        input_range: As training will use it; see `pairs.read_pair`.
         progress: Called with the samples of each split; hands them on and may draw a bar, as `rich.progress.track`.
 
     >>> from sweepseg.data import nuclei_sample
@@ -99,7 +98,7 @@ def check(dataset: DataSet, *, input_range: InputRange | None = None, progress: 
     for split, samples in dataset.splits.items():
         splits[split] = part = SplitReport(np.zeros(len(dataset.classes), np.int64))
         for sample in progress(samples):
-            problems += _check_sample(dataset, sample, part, input_range)
+            problems += _check_sample(dataset, sample, part)
         if part.annotated:
             problems += [
                 Problem(dataset.root, f"the class {name} has no {dataset.unit} in {split}", "warning")
@@ -109,7 +108,7 @@ def check(dataset: DataSet, *, input_range: InputRange | None = None, progress: 
     return Report(dataset, tuple(problems), splits)
 
 
-def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport, input_range: InputRange | None) -> list[Problem]:
+def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport) -> list[Problem]:
     """Count one sample into ``part``; what is wrong with image, annotation and the two together."""
     problems = []
     size = None
@@ -120,7 +119,7 @@ def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport, input_ran
         part.sizes[size[::-1]] += 1
         part.channels[image.shape[2]] += 1
         part.dtypes[str(image.dtype)] += 1
-        to_unit(image, input_range)
+        to_unit(image, dataset.input_range)
     except InputError as error:
         problems.append(Problem(Path(str(error.path)), error.reason))
     except ValueError as error:

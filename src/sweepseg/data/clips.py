@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dataset import DataSet, Sample
-from .pairs import InputRange, read_input, read_pair
+from .pairs import read_input, read_pair
 
 Clip = tuple[Sample, ...]
 
@@ -77,9 +77,7 @@ def _laid(frames: Sequence[Sample], length: int) -> list[Clip]:
     return found[::-1]
 
 
-def read_clip(
-    dataset: DataSet, clip: Clip, in_channels: int, *, input_range: InputRange | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def read_clip(dataset: DataSet, clip: Clip, in_channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Read the frames of a clip; one without annotation is ignored, all of it.
 
     Returns:
@@ -93,10 +91,10 @@ def read_clip(
     labels = (len(dataset.classes),) if dataset.task == "multilabel" else ()
     for sample in clip:
         if not sample.annotated:
-            image = read_input(sample, in_channels, input_range=input_range)
+            image = read_input(sample, in_channels, input_range=dataset.input_range)
             target = np.full((*labels, *image.shape[1:]), dataset.ignore_index, np.int64)
         else:
-            image, target = read_pair(dataset, sample, in_channels, input_range=input_range)
+            image, target = read_pair(dataset, sample, in_channels)
         if images and image.shape != images[0].shape:
             (_, *size), (_, *first) = image.shape, images[0].shape
             sizes = f"is {size[1]}x{size[0]} but {clip[0].image.name} is {first[1]}x{first[0]}"

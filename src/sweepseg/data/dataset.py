@@ -9,6 +9,7 @@ from ..errors import UsageError
 
 Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence"]
 Color = tuple[int, int, int]
+InputRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class DataSet:
         palette: K colours (red, green, blue), 0..255.
         splits: The samples of "train", "val" and "test"; splits without samples are absent.
         ignore_index: Target value of what counts neither in the loss nor in metrics.
+        input_range: Values of the images that become 0 and 1; None: those of the integer type, floats are in [0, 1].
         problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
         unit: What labels are counted in: "pixel", "image" or "character".
     """
@@ -77,6 +79,7 @@ class DataSet:
     palette: tuple[Color, ...]
     splits: Mapping[str, tuple[Sample, ...]]
     ignore_index: int = 255
+    input_range: InputRange | None = None
     problems: tuple[Problem, ...] = ()
     unit: ClassVar[str]
 

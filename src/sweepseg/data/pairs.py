@@ -10,21 +10,16 @@ from ..errors import InputError
 from ..io.idx import read_idx
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import read_mask
-from .dataset import DataSet, Sample, SegmentationSet
-
-InputRange = tuple[float, float]
+from .dataset import DataSet, InputRange, Sample, SegmentationSet
 
 
-def read_pair(
-    dataset: DataSet, sample: Sample, in_channels: int, *, input_range: InputRange | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Read image and target of a sample.
 
     Args:
         dataset: The data set that holds the sample.
         sample: The sample.
         in_channels: C, the channels wanted; grey pictures are repeated, colour ones turned grey.
-        input_range: Values that become 0 and 1; None: those of the file's integer type.
 
     Returns:
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
@@ -40,7 +35,7 @@ def read_pair(
     >>> image.shape[0], image.dtype, target.dtype, image.shape[1:] == target.shape
     (3, dtype('float32'), dtype('int64'), True)
     """
-    image = read_input(sample, in_channels, input_range=input_range)
+    image = read_input(sample, in_channels, input_range=dataset.input_range)
     target = read_target(dataset, sample)
     if target.ndim >= 2:
         check_size(sample, image.shape[-2:], target)

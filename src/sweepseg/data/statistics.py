@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from .dataset import DataSet, Sample
-from .pairs import InputRange, read_input
+from .pairs import read_input
 
 Progress = Callable[[Sequence[Sample]], Iterable[Sample]]  # hands the samples on and may draw a bar while it does
 
@@ -15,7 +15,6 @@ def channel_stats(
     in_channels: int,
     *,
     split: str = "train",
-    input_range: InputRange | None = None,
     progress: Progress = iter,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over all pixels of a split, in the [0, 1] units of `read_pair`.
@@ -32,7 +31,7 @@ def channel_stats(
     """
     pixels, total, squares = 0, np.zeros(in_channels), np.zeros(in_channels)
     for sample in progress(dataset.splits[split]):
-        image = read_input(sample, in_channels, input_range=input_range).astype(np.float64)
+        image = read_input(sample, in_channels, input_range=dataset.input_range).astype(np.float64)
         pixels += image[0].size
         total += image.sum(axis=(1, 2))
         squares += (image**2).sum(axis=(1, 2))

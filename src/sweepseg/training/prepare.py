@@ -90,6 +90,7 @@ def prepare(
         palette=dataset.palette,
         mean=mean,
         std=std,
+        input_range=settings.input_range,
     )
     pictures = _pictures(settings, dataset, task, in_channels)
     per_epoch = len(pictures) / (settings.batch_size * settings.accumulate)
@@ -120,7 +121,7 @@ def _check_task(settings: Settings, task: Task) -> None:
 
 
 def _open(settings: Settings) -> DataSet:
-    dataset = open_by_name(settings.data, task=settings.task)
+    dataset = open_by_name(settings.data, task=settings.task, input_range=settings.input_range)
     if settings.hold_out is not None:
         dataset = dataset.hold_out(settings.hold_out)
     if not dataset.splits.get("train"):
@@ -160,7 +161,7 @@ def _in_channels(report: Report) -> int:
 
 
 def _pictures(settings: Settings, dataset: DataSet, task: Task, in_channels: int) -> Pictures:
-    image = read_input(dataset.splits["train"][0], in_channels)
+    image = read_input(dataset.splits["train"][0], in_channels, input_range=dataset.input_range)
     chosen = {
         "crop": settings.crop or default_crop(*image.shape[-2:]),
         "scale": settings.scale,

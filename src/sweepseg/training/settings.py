@@ -24,6 +24,8 @@ class Settings:
         steps: Number of optimizer steps, instead of epochs.
         batch_size: Pictures in a batch.
         accumulate: Batches whose gradients are added up for one optimizer step.
+        input_range: Values of the images that become 0 and 1, such as [0, 4095]; by default the whole range of integer
+            types, and 0 to 1 for floats.
         crop: Height and width of the training crops in pixels; by default the size of the first training picture, at
             most 512.
         clip_length: Frames of a training clip, for videos; 1 trains on single pictures.
@@ -75,6 +77,7 @@ class Settings:
     steps: int | None = None
     batch_size: int = 8
     accumulate: int = 1
+    input_range: tuple[float, float] | None = None
     crop: tuple[int, int] | None = None
     clip_length: int = 1
     clip_stride: int = 1
@@ -137,6 +140,7 @@ class Settings:
         self._require("chunk_length", self.chunk_length is None or self.chunk_length >= 1, "at least 1")
         self._require("learning_rate", self.learning_rate > 0, "more than 0")
         self._require("crop", self.crop is None or min(self.crop) >= 1, "a height and width of at least 1")
+        self._require("input_range", self.input_range is None or self.input_range[0] < self.input_range[1], "low, high")
         self._require("scale", 0 < self.scale[0] <= self.scale[1], "the smaller first, more than 0")
 
     def _require(self, name: str, condition: bool, wanted: str) -> None:
