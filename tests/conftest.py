@@ -1,7 +1,11 @@
 """Fixtures of all tests."""
 
+import os
+
 import pytest
 import torch
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read by the first import of keras
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,5 @@
 """ConvLSTM against Keras, and against LSTM where every pixel is alone."""
 
-import os
-
-os.environ["KERAS_BACKEND"] = "torch"  # before the first import of keras
-
 import keras
 import numpy as np
 import pytest
@@ -53,10 +49,6 @@ def error(cell, kernel_size=3, steps=7):
         return (torch.stack(outputs, 1).movedim(2, -1) - theirs(video).cpu()).abs().max().item()
 
 
-keras_warns = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 itself
-
-
-@keras_warns
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 def test_equals_keras(kernel_size):
     assert error(ConvLSTM(C, H, kernel_size), kernel_size) <= 1e-6
@@ -81,7 +73,6 @@ class ForgetsTheCell(ConvLSTM):
         return output, (h, 0 * c)
 
 
-@keras_warns
 @pytest.mark.parametrize("fault", [SwappedGates, DroppedBias, ForgetsTheCell])
 def test_keras_catches(fault):
     assert error(fault(C, H, 3)) > 1e-3

@@ -1,9 +1,5 @@
 """conv_lstm_scan: its contract, torch.nn.LSTM, Keras, and faults that the contract must catch."""
 
-import os
-
-os.environ["KERAS_BACKEND"] = "torch"  # before the first import of keras
-
 from functools import partial
 
 import keras
@@ -101,17 +97,12 @@ def error_beside_keras(taps, backend, fault=lambda weight_hh: weight_hh):
         return (output.permute(0, 2, 3, 1) - theirs(rows).cpu()).abs().max().item()
 
 
-keras_warns = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 itself
-
-
-@keras_warns
 @every_backend
 @pytest.mark.parametrize("taps", [1, 3, 5])
 def test_equals_keras(taps, backend):
     assert error_beside_keras(taps, backend) <= 1e-6
 
 
-@keras_warns
 def test_keras_catches_turned_taps():
     assert error_beside_keras(3, "reference", fault=lambda weight_hh: weight_hh.flip(-1)) > 1e-3
 
