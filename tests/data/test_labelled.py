@@ -66,7 +66,7 @@ def test_what_lies_wrong_in_class_folders_is_a_problem(folders):
     (folders / "test" / "dog" / "4.png").write_bytes(b"no picture")
     reasons = {problem.path.name: problem.reason for problem in check(open_labelled(folders)).errors}
     assert reasons["lost.png"] == "lies in no class; move it to train/CLASS/lost.png"
-    assert reasons["1.png"] == "is of the class bird, which is none of cat, dog"
+    assert reasons["1.png"] == "is of the class bird, which is none of cat, dog; move or remove it"
     assert "4.png" in reasons and len(reasons) == 3
 
 

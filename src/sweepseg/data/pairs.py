@@ -72,7 +72,8 @@ def read_target(dataset: DataSet, sample: Sample) -> np.ndarray:
 def _read_class(dataset: DataSet, sample: Sample) -> np.ndarray:
     """The index of the class of an image, int64 ()."""
     if sample.text not in dataset.classes:
-        raise InputError(sample.image, f"is of the class {sample.text}, which is none of {', '.join(dataset.classes)}")
+        known = ", ".join(dataset.classes)
+        raise InputError(sample.image, f"is of the class {sample.text}, which is none of {known}; move or remove it")
     return np.array(dataset.classes.index(sample.text), np.int64)
 
 
@@ -82,7 +83,8 @@ def _read_line(dataset: DataSet, sample: Sample) -> np.ndarray:
     text = sample.text or ""
     unknown = "".join(sorted({*text} - {*numbers}))
     if unknown:
-        raise InputError(sample.image, f"reads {text!r}, but {unknown!r} is not among {''.join(dataset.classes)!r}")
+        known = "".join(dataset.classes)
+        raise InputError(sample.image, f"reads {text!r}, but {unknown!r} is not among {known!r}; add it to classes.txt")
     return np.array([numbers[character] for character in text], np.int64)
 
 
