@@ -84,3 +84,10 @@ def test_moving_window_makes_videos_that_can_be_trained_on(tmp_path, monkeypatch
     assert [len(frames) for frames in videos.values()] == [16] * 24
     with open_video(tmp_path / "clip.webm") as (frames, _):
         assert sum(frame.image.shape == (96, 96, 3) for frame in frames) == 16
+
+
+def test_gru_forms_trains_three_forms(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gru_forms.py", "--steps", "1", "--wait", "3"])
+    runpy.run_path(str(EXAMPLES / "gru_forms.py"), run_name="__main__")
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row[:26].strip() for row in rows] == ["reset after the product", "reset before the product", "the slip"]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, jaccard_score
+from sklearn.metrics import brier_score_loss, f1_score, jaccard_score
 
 from sweepseg.errors import UsageError
 from sweepseg.losses import (
@@ -19,6 +19,7 @@ from sweepseg.losses import (
     dice,
     focal,
     lovasz,
+    mean_squared_error,
     parse_terms,
     soft_cross_entropy,
 )
@@ -197,6 +198,34 @@ def test_weighted_cross_entropy_is_told_from_a_mean_over_pixels():
     faulty = F.cross_entropy(logits, target, weights, ignore_index=IGNORED, reduction="none").mean()
     with pytest.raises(AssertionError, match="not close"):
         torch.testing.assert_close(cross_entropy(logits, target, class_weights=weights), faulty)
+
+
+# Mean squared error against torch and scikit-learn
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_mean_squared_error_is_that_of_probabilities_and_labels(task, weighted):
+    logits, target, weights = example(task)
+    valid = target != IGNORED
+    if task == "multiclass":
+        labels = F.one_hot(target.masked_fill(~valid, 0), 3).movedim(-1, 1).double()
+        errors = F.mse_loss(logits.softmax(1), labels, reduction="none").mean(1)
+    else:
+        p = logits.sigmoid().view_as(target)
+        errors = F.mse_loss(p, target.masked_fill(~valid, 0).double(), reduction="none")
+    shares = weights.view(3, 1, 1).expand_as(target) if task == "multilabel" else weights[target.masked_fill(~valid, 0)]
+    shares = shares[valid] if weighted else torch.ones_like(errors[valid])
+    torch.testing.assert_close(
+        mean_squared_error(logits, target, task=task, class_weights=weights if weighted else None),
+        (errors[valid] * shares).sum() / shares.sum(),
+    )
+
+
+def test_mean_squared_error_of_two_labels_is_the_brier_score():
+    logits, target, _ = example("binary", ignored=0)
+    expected = brier_score_loss(target.flatten(), logits.sigmoid().flatten())
+    assert mean_squared_error(logits, target, task="binary").item() == pytest.approx(expected, abs=1e-12)
 
 
 # Focal loss against kornia

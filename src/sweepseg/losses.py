@@ -245,12 +245,55 @@ def _lovasz(scores: "Scores", class_weights: Tensor | None) -> Tensor:
     return _ratio((weights * losses).sum(), weights.sum())
 
 
+def mean_squared_error(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    task: TaskName = "multiclass",
+    ignore_index: int = 255,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Mean over pixels and channels of (p - y)^2, p being the probability of a class and y 1 for the label, else 0.
+
+    For binary this is the Brier score, for multiclass the Brier score over the number of classes. Its gradient vanishes
+    where a pixel is sure of the wrong label, so that it learns more slowly than cross-entropy. ``class_weights`` act as
+    in ``cross_entropy``.
+
+    Args:
+        logits: Scores before softmax or sigmoid; shapes as in the module's description.
+        target: Integer labels.
+        task: The meaning of the channels.
+        ignore_index: Label of pixels that do not count.
+        class_weights: Nonnegative weights.
+
+    Raises:
+        ValueError: Shapes and task do not agree.
+
+    Source: Brier 1950, Verification of Forecasts Expressed in Terms of Probability.
+
+    >>> mean_squared_error(torch.zeros(1, 4, 1, 1), torch.ones(1, 1, 1, dtype=torch.long))  # (3/4)^2 and 3 (1/4)^2
+    tensor(0.1875)
+    """
+    return _mean_squared_error(Scores(logits, target, task, ignore_index), class_weights)
+
+
+def _mean_squared_error(scores: "Scores", class_weights: Tensor | None) -> Tensor:
+    weights = scores.label_weights(class_weights)
+    if scores.task == "multiclass":
+        members, _ = scores.members()
+        errors = (scores.log_p.exp() - members.to(weights)).square().mean(1)
+    else:
+        errors = torch.expm1(scores.log_p_label).square()  # 1 - p of the label
+    return _ratio((weights * errors).sum(), weights.sum())
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "adjusted_cross_entropy": adjusted_cross_entropy,
     "focal": focal,
     "dice": dice,
     "lovasz": lovasz,
+    "mean_squared_error": mean_squared_error,
 }
 _LOSSES: dict[str, Callable[..., Tensor]] = {  # the same as functions of `Scores`, so that a sum prepares them once
     "cross_entropy": _cross_entropy,
@@ -258,6 +301,7 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {  # the same as functions of `Score
     "focal": _focal,
     "dice": _dice,
     "lovasz": _lovasz,
+    "mean_squared_error": _mean_squared_error,
 }
 
 

@@ -124,6 +124,7 @@ SEPARATE = {
     ),
     "a cell without such a scan": lambda: layer(RGLRU),
     "layer norm": lambda: layer(lambda *sizes: GRU(*sizes, layer_norm=True)),
+    "an LSTM of relu": lambda: layer(lambda *sizes: LSTM(*sizes, nonlinearity="relu")),
     "dropout": lambda: layer(lambda *sizes: GRU(*sizes, dropout=0.5)),
     "no bias to add": lambda: layer(lambda *sizes: MinGRU(*sizes, bias=False)),
     "a hook on a sweep": lambda: hooked(layer(GRU), lambda sweeps: sweeps.sweeps[1]),

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from models.oracle import renet
 from tolerances import assert_close
-from torch import nn
 
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.models.reseg import ReSeg, reseg
@@ -12,17 +12,6 @@ from sweepseg.models.reseg import ReSeg, reseg
 
 def small():
     return ReSeg(4, 3, widths=(4, 6, 8), hidden_size=5, upsampling_channels=7, control=False).double().eval()
-
-
-def bidirectional(sweeps, lines):
-    """Both cells of a pair along lines (B, N, T, C), as one nn.GRU."""
-    forth, back = (sweep.cell for sweep in sweeps.sweeps)
-    gru = nn.GRU(forth.input_size, forth.hidden_size, batch_first=True, bidirectional=True, dtype=torch.float64)
-    gru.load_state_dict(
-        {f"{name}_l0": value for name, value in forth.state_dict().items()}
-        | {f"{name}_l0_reverse": value for name, value in back.state_dict().items()}
-    )
-    return gru(lines.flatten(0, 1))[0].unflatten(0, lines.shape[:2])
 
 
 def paper(model, x):
@@ -34,9 +23,7 @@ def paper(model, x):
         if name != "conv3":
             x = F.max_pool2d(x, 2)
     for name in ("renet1", "renet2"):
-        renet = stages[name].module
-        x = bidirectional(renet.columns, x.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
-        x = bidirectional(renet.rows, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = renet(stages[name].module, x)
     for name in ("up1", "up2"):
         transposed = stages[name].module[0]
         x = F.relu(F.conv_transpose2d(x, transposed.weight, transposed.bias, stride=2))
@@ -71,6 +58,6 @@ def test_the_sizes_are_vggs_and_the_papers():
     stages = reseg(11).stages
     assert sum(count_parameters(stages[name]) for name in ("conv1", "conv2", "conv3")) == 1_735_488
     for name in ("renet1", "renet2"):
-        renet = stages[name].module
-        assert renet.patch == (1, 1)
-        assert [sweep.cell.hidden_size for pair in (renet.columns, renet.rows) for sweep in pair.sweeps] == [100] * 4
+        layer = stages[name].module
+        assert layer.patch == (1, 1)
+        assert [sweep.cell.hidden_size for pair in (layer.columns, layer.rows) for sweep in pair.sweeps] == [100] * 4

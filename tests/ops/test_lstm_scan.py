@@ -14,7 +14,19 @@ from sweepseg.ops.lstm_scan import BACKENDS
 C, H = 3, 5
 
 
-def oracle(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, reverse, gain_ih=None, gain_hh=None, hidden_mask=1):
+def oracle(
+    x,
+    weight_ih,
+    weight_hh,
+    bias_ih,
+    bias_hh,
+    initial,
+    reverse,
+    gain_ih=None,
+    gain_hh=None,
+    hidden_mask=1,
+    f_c=torch.tanh,
+):
     """Gers et al. 2000, with Ba et al. 2016, supplement, for the gains."""
     (h, c), states = initial, {}
     for t in times(x.shape[-2], reverse):
@@ -22,8 +34,8 @@ def oracle(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, reverse, gain_ih=
         from_h = normalised((h * hidden_mask) @ weight_hh.T, gain_hh) + bias_hh
         net_i, net_f, net_g, net_o = (from_x + from_h).chunk(4, -1)
         i, f, o = (1 / (1 + torch.exp(-net)) for net in (net_i, net_f, net_o))
-        c = f * c + i * torch.tanh(net_g)
-        h = o * torch.tanh(c)
+        c = f * c + i * f_c(net_g)
+        h = o * f_c(c)
         states[t] = h
     return by_time(states), (h, c)
 
@@ -55,6 +67,23 @@ REFERENCE = {"reference": BACKENDS["reference"]}  # the one that normalises
 )
 def test_contract(promise):
     promise()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_relu_stands_where_tanh_stands(reverse):
+    arguments = make((2,), 9)
+    expected = oracle(**arguments, reverse=reverse, f_c=torch.relu)
+    torch.testing.assert_close(
+        lstm_scan(**arguments, nonlinearity="relu", reverse=reverse), expected, rtol=0, atol=1e-12
+    )
+
+
+def test_refuses_relu_where_it_is_not_compiled_and_what_it_does_not_know():
+    arguments = make((2,), 3)
+    with pytest.raises(ValueError, match="backend 'cpu' does not handle nonlinearity 'relu'"):
+        lstm_scan(**arguments, nonlinearity="relu", backend="cpu")
+    with pytest.raises(ValueError, match="nonlinearity is 'elu'; give 'tanh' or 'relu'"):
+        lstm_scan(**arguments, nonlinearity="elu")
 
 
 @pytest.mark.parametrize("biased", [True, False])

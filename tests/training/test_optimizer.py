@@ -22,9 +22,26 @@ def test_matrices_and_kernels_are_decayed_and_nothing_else(settings, name, kind)
     assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 
-def test_sgd_is_nesterovs(settings):
-    group = make_optimizer(network(), settings(optimizer="sgd")).param_groups[0]
-    assert (group["momentum"], group["nesterov"]) == (0.9, True)
+def after_two_steps(optimizer, weight):
+    for gradient in (1.0, 10.0):
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+    return weight.item()
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, -0.1 * (1 + 0.9) - 0.1 * (10 + 0.9 * (10 + 0.9))),  # each gradient, and 0.9 of all that has gathered
+        ({"momentum": 0.5}, -0.1 * (1 + 0.5) - 0.1 * (10 + 0.5 * (10 + 0.5))),
+        ({"momentum": 0.0}, -0.1 * (1 + 10)),
+    ],
+)
+def test_sgd_is_nesterovs_or_plain_gradient_descent(settings, options, expected):
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(weight.weight)
+    optimizer = make_optimizer(weight, settings(optimizer="sgd", learning_rate=0.1, weight_decay=0.0, **options))
+    assert after_two_steps(optimizer, weight.weight) == pytest.approx(expected)
 
 
 def step(model, **options):

@@ -16,6 +16,7 @@ class LSTM(Cell):
     Args:
         input_size: Channels of the input, C.
         hidden_size: Channels of the states, H.
+        nonlinearity: Of candidate and output: "tanh" or, slower and without bound, "relu"; see `lstm_scan`.
         bias: Learn biases.
         layer_norm: Normalise the products, with learned gains ``gain_ih`` and ``gain_hh`` and the biases as offsets.
         dropout: Probability that an element of the output is dropped in training.
@@ -40,6 +41,7 @@ class LSTM(Cell):
         input_size: int,
         hidden_size: int,
         *,
+        nonlinearity: str = "tanh",
         bias: bool = True,
         layer_norm: bool = False,
         dropout: float = 0.0,
@@ -58,7 +60,7 @@ class LSTM(Cell):
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
         )
-        self.max_lag, self.forget_bias = max_lag, forget_bias
+        self.nonlinearity, self.max_lag, self.forget_bias = nonlinearity, max_lag, forget_bias
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -86,6 +88,7 @@ class LSTM(Cell):
             self.bias_ih,
             self.bias_hh,
             state,
+            nonlinearity=self.nonlinearity,
             gain_ih=self.gain_ih,
             gain_hh=self.gain_hh,
             hidden_mask=self.hidden_mask(x),
@@ -94,6 +97,6 @@ class LSTM(Cell):
         return self.drop(output), state
 
     @property
-    def scan(self) -> Recurrence:
-        """The compiled recurrence that `forward` runs, for several cells in one call."""
-        return _cpu.SCAN
+    def scan(self) -> Recurrence | None:
+        """The compiled recurrence that `forward` runs, for several cells in one call; None for relu, which has none."""
+        return _cpu.SCAN if self.nonlinearity == "tanh" else None

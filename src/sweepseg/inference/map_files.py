@@ -123,12 +123,15 @@ class StateFiles:
         return self.folder / f"{self.name}.{strip}"
 
 
-def saved_bytes(state: object, scale: int) -> int:
-    """The most that a state takes in a file once each of its tensors has grown by ``scale``."""
+def saved_bytes(state: object, wider: object, scale: int) -> int:
+    """The most that a state takes in a file at ``scale`` times its width, from the states at once and twice that width.
+
+    That of a sweep along columns grows with the width, that of one path over all pixels does not.
+    """
     buffer = io.BytesIO()
     torch.save(_own(state), buffer)
-    tensors = [leaf for leaf in tree_leaves(state) if leaf is not None]
-    return len(buffer.getvalue()) + sum(ALIGNMENT + (scale - 1) * tensor.nbytes for tensor in tensors)
+    pairs = [pair for pair in zip(tree_leaves(state), tree_leaves(wider), strict=True) if pair[0] is not None]
+    return len(buffer.getvalue()) + sum(ALIGNMENT + (scale - 1) * (two.nbytes - one.nbytes) for one, two in pairs)
 
 
 def _own(state: object) -> object:

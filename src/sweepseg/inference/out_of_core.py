@@ -79,15 +79,18 @@ class OutOfCore:
             inputs = [maps[source] for source in stage.inputs]
             if isinstance(stage, Swept):
                 maps[name], state = stage(*inputs)
+                _, wider = stage(*(torch.cat((x, x), dim=3) for x in inputs))
                 upwards = _upwards(stage)
-                states = [_joined(state, None, iter(upwards)), _joined(None, state, iter(upwards))]
-                self.state_bytes[name] = [saved_bytes(each, scale) for each in states]
+                once, twice = (
+                    [_joined(s, None, iter(upwards)), _joined(None, s, iter(upwards))] for s in (state, wider)
+                )
+                self.state_bytes[name] = [saved_bytes(*pair, scale) for pair in zip(once, twice, strict=True)]
             else:
                 maps[name] = stage(*inputs)
         self.channels = {name: x.shape[1] for name, x in maps.items()}
 
     def temporary_bytes(self, written: int = 0) -> int:
-        """The most that all files take at once; where a state does not grow with the width, less is taken.
+        """The most that all files take at once.
 
         Args:
             written: Bytes that are written to the folder for each pixel of the picture from what `run` gives.

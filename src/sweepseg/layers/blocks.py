@@ -21,6 +21,13 @@ class ConvNorm(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
+class ConvPool(nn.Sequential):
+    """`ConvNorm`, then max-pooling: (B, in, H, W) -> (B, out, H / 2, W / 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(ConvNorm(in_channels, out_channels), nn.MaxPool2d(2))
+
+
 def start_at_zero(layer: nn.Module) -> None:
     """Make the last layer of a residual branch give 0, so that its block starts as the identity.
 
@@ -154,6 +161,23 @@ def context_stage(
     start_at_zero(mixer.project)
     strips = all(isinstance(sweep, Sweep) and sweep.order.strips for sweep in sweeps)
     return Swept(ContextBlock(channels, mixer), [source], strips=strips)
+
+
+def recurrent_stage(source: str, channels: int, layer: nn.Module, out_channels: int, *, control: bool) -> Local | Swept:
+    """A stage that is a recurrent layer and nothing else, or its no-recurrence control with as many parameters.
+
+    Args:
+        source: The stage whose map (B, channels, H, W) goes in.
+        channels: Channels of that map.
+        layer: Maps (map, state) to (map, state), (B, channels, H, W) to (B, out_channels, H, W): `Sweeps` or `ReNet`.
+        out_channels: Channels of its output.
+        control: Put a `DepthwiseMixer` with a ReLU in its place.
+    """
+    if control:
+        mixer = DepthwiseMixer(channels, out_channels, parameters=count_parameters(layer))
+        return Local(nn.Sequential(Stateless(mixer), nn.ReLU()), [source], halo=DepthwiseMixer.halo)
+    strips = all(sweep.order.strips for sweep in layer.modules() if isinstance(sweep, Sweep))
+    return Swept(layer, [source], strips=strips)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,6 +1,7 @@
 """Recurrence over time, each pixel by itself."""
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from .conv_rnn import check_video
 
@@ -9,7 +10,7 @@ class PixelRNN(nn.Module):
     """Run a cell over the frames of a video, each pixel a sequence: (B, T, C, H, W) -> (B, T, hidden_size, H, W).
 
     Args:
-        cell: A cell over sequences whose state is one tensor, such as `MinGRU` or `GRU`.
+        cell: A cell over sequences, such as `MinGRU`, `GRU` or `LSTM`.
 
     >>> import torch
     >>> from sweepseg.cells import MinGRU
@@ -22,12 +23,12 @@ class PixelRNN(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """Run over videos.
 
         Args:
             x: (B, T, C, H, W), at least one step.
-            state: (B, hidden_size, H, W), what an earlier call returned. Default: zeros.
+            state: What an earlier call returned, (B, hidden_size, H, W) or a tuple of such. Default: zeros.
 
         Returns:
             The outputs (B, T, hidden_size, H, W) and the state after the last step.
@@ -37,7 +38,8 @@ class PixelRNN(nn.Module):
         """
         check_video(x)
         sequences = x.permute(0, 3, 4, 1, 2).flatten(1, 2)  # (B, H * W, T, C)
-        initial = None if state is None else state.flatten(2).transpose(1, 2)  # (B, H * W, hidden_size)
+        initial = None if state is None else tree_map(lambda part: part.flatten(2).transpose(1, 2), state)
         output, last = self.cell(sequences, initial)
         size = x.shape[-2:]
-        return output.unflatten(1, size).permute(0, 3, 4, 1, 2), last.transpose(1, 2).unflatten(2, size)
+        last = tree_map(lambda part: part.transpose(1, 2).unflatten(2, size), last)
+        return output.unflatten(1, size).permute(0, 3, 4, 1, 2), last

@@ -1,6 +1,6 @@
 """A model as an ordered list of stages, so that whole pictures and strips of rows run the same description."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class StagedModel(nn.Module):
         in_channels: Channels of the image.
     """
 
-    def __init__(self, stages: dict[str, Local | Swept], *, total_stride: int, in_channels: int):
+    def __init__(self, stages: Mapping[str, Local | Swept], *, total_stride: int, in_channels: int):
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.total_stride, self.in_channels = total_stride, in_channels

@@ -67,6 +67,7 @@ def _is_simple(cell: Any) -> bool:
         isinstance(cell, Cell)
         and "backends" in vars(type(cell))
         and cell.gain_ih is None
+        and cell.scan is not None
         and not (cell.training and cell.dropout)
     )
 

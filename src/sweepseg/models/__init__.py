@@ -31,6 +31,13 @@ from .sweepnet import (
     sweepnet_small_causal_control,
     sweepnet_small_control,
 )
+from .textbook.cnn_baseline import cnn_baseline
+from .textbook.conv_gru import conv_gru, conv_gru_control
+from .textbook.conv_lstm import conv_lstm, conv_lstm_control
+from .textbook.pixel_lstm import pixel_lstm, pixel_lstm_control
+from .textbook.region_gru import region_gru, region_gru_control
+from .textbook.simple_rnn import simple_rnn, simple_rnn_control
+from .textbook.time_distributed import time_distributed, time_distributed_control
 from .video import sweepnet_small_video, sweepnet_small_video_control
 
 SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
@@ -52,6 +59,19 @@ SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
     "r2unet_control": r2unet_control,
     "sweepnet_small_video": sweepnet_small_video,
     "sweepnet_small_video_control": sweepnet_small_video_control,
+    "cnn_baseline": cnn_baseline,
+    "conv_lstm": conv_lstm,
+    "conv_lstm_control": conv_lstm_control,
+    "pixel_lstm": pixel_lstm,
+    "pixel_lstm_control": pixel_lstm_control,
+    "conv_gru": conv_gru,
+    "conv_gru_control": conv_gru_control,
+    "region_gru": region_gru,
+    "region_gru_control": region_gru_control,
+    "simple_rnn": simple_rnn,
+    "simple_rnn_control": simple_rnn_control,
+    "time_distributed": time_distributed,
+    "time_distributed_control": time_distributed_control,
 }
 
 CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
@@ -88,4 +108,10 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "sequential_classifier": "sequential_classifier_control",
     "sequential_classifier_gru": "sequential_classifier_gru_control",
     "crnn": "crnn_control",
+    "conv_lstm": "conv_lstm_control",
+    "pixel_lstm": "pixel_lstm_control",
+    "conv_gru": "conv_gru_control",
+    "region_gru": "region_gru_control",
+    "simple_rnn": "simple_rnn_control",
+    "time_distributed": "time_distributed_control",  # recurrent over time
 }

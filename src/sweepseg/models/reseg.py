@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from ..cells import GRU
-from ..layers.blocks import DepthwiseMixer, Stateless, count_parameters
+from ..layers.blocks import recurrent_stage
 from ..layers.renet import ReNet
 from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 
@@ -70,11 +70,7 @@ def _context(source: str, channels: int, hidden_size: int, control: bool) -> Loc
     out = 2 * hidden_size
     down, up = (GRU(channels, hidden_size) for _ in range(2))
     right, left = (GRU(out, hidden_size) for _ in range(2))
-    renet = ReNet(down, up, right, left)
-    if not control:
-        return Swept(renet, [source], strips=False)
-    mixer = DepthwiseMixer(channels, out, parameters=count_parameters(renet))
-    return Local(nn.Sequential(Stateless(mixer), nn.ReLU()), [source], halo=DepthwiseMixer.halo)
+    return recurrent_stage(source, channels, ReNet(down, up, right, left), out, control=control)
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Sequential:

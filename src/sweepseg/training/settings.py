@@ -32,15 +32,16 @@ class Settings:
         clip_stride: Frames from one frame of a clip to the next.
         chunk_length: Frames through which gradients go back in time; the state is carried on to the rest of the clip
             without them. By default all of a clip.
-        optimizer: adamw, adam or sgd (momentum 0.9, Nesterov).
+        optimizer: adamw, adam or sgd.
+        momentum: Of sgd, Nesterov's, 0 to 1; 0 is plain gradient descent.
         learning_rate: Peak learning rate.
         weight_decay: Decoupled decay of weights (biases and norms are exempt).
         l1: Factor of the sum of absolute weights, added to the loss.
         l2: Factor of the sum of squared weights, added to the loss.
         schedule: cosine (linear warm-up, then half a cosine to 0) or one_cycle (the same shape with 30 % warm-up).
         warmup: Share of the steps in which a cosine schedule warms up.
-        loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal
-            and lovasz.
+        loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal,
+            lovasz and mean_squared_error.
         teacher: Folder of a trained model of the same classes whose probabilities are learned as well.
         teacher_weight: Share of the loss, 0 to 1, that is the cross-entropy against the teacher's probabilities.
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
@@ -83,6 +84,7 @@ class Settings:
     clip_stride: int = 1
     chunk_length: int | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: float = 0.9
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     l1: float = 0.0
@@ -127,6 +129,7 @@ class Settings:
             "cutmix",
             "teacher_weight",
             "warmup",
+            "momentum",
         )
         for name in at_least_one:
             self._require(name, getattr(self, name) >= 1, "at least 1")

@@ -8,13 +8,14 @@ from .._sequences import GAINS, WIDE, check_recurrence, options_in_use
 from .._triton import backend as triton_backend
 from . import _cpu, _reference, _triton
 
+RELU = "nonlinearity 'relu'"
 BACKENDS = {
-    "triton": triton_backend(_triton.scan, lacks=(*GAINS, WIDE)),
+    "triton": triton_backend(_triton.scan, lacks=(*GAINS, WIDE, RELU)),
     "cpu": Backend(
         _cpu.scan,
         devices=("cpu",),
         problem=_native.problem_with("sweepseg_lstm_scan_float"),
-        lacks=GAINS,
+        lacks=(*GAINS, RELU),
     ),
     "reference": Backend(_reference.scan),
 }
@@ -28,6 +29,7 @@ def lstm_scan(
     bias_hh: Tensor | None = None,
     initial: tuple[Tensor, Tensor] | None = None,
     *,
+    nonlinearity: str = "tanh",
     gain_ih: Tensor | None = None,
     gain_hh: Tensor | None = None,
     hidden_mask: Tensor | None = None,
@@ -47,6 +49,8 @@ def lstm_scan(
         bias_ih: (4 H,).
         bias_hh: (4 H,).
         initial: States (h, c) before the first step that is run, both (*batch, H). Default: zeros.
+        nonlinearity: Of the candidate and of c on its way out: "tanh" or, as some code has it, "relu", which bounds
+            neither and runs on the reference backend alone.
         gain_ih: (4 H,); the product with ``x`` is layer-normalised and scaled by it before its bias is added.
         gain_hh: (4 H,); the same for the product with the state.
         hidden_mask: (*batch, H); multiplies h[t-1] before its product at every step.
@@ -58,13 +62,15 @@ def lstm_scan(
         the last step that was run, in float32 or, for float64 input, float64.
 
     Raises:
-        ValueError: Shapes do not fit, the sequence has no step, or the backend cannot run.
+        ValueError: Shapes do not fit, the sequence has no step, the nonlinearity is unknown, or the backend cannot run.
 
     >>> import torch
     >>> output, (h, c) = lstm_scan(torch.ones(1, 3, 2), torch.ones(16, 2), torch.ones(16, 4))
     >>> output.shape, torch.equal(h, output[:, -1]), c.shape
     (torch.Size([1, 3, 4]), True, torch.Size([1, 4]))
     """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"lstm_scan: nonlinearity is {nonlinearity!r}; give 'tanh' or 'relu'")
     h, c = initial if initial is not None else (None, None)
     check_recurrence(
         "lstm_scan",
@@ -75,5 +81,8 @@ def lstm_scan(
         vectors={"bias_ih": bias_ih, "bias_hh": bias_hh, "gain_ih": gain_ih, "gain_hh": gain_hh},
         states={"initial h": h, "initial c": c, "hidden_mask": hidden_mask},
     )
-    scan = choose(BACKENDS, backend, x.device, options_in_use(weight_hh, gain_ih, gain_hh))
-    return scan(x, weight_ih, weight_hh, bias_ih, bias_hh, initial, gain_ih, gain_hh, hidden_mask, reverse)
+    options = options_in_use(weight_hh, gain_ih, gain_hh) + ([RELU] if nonlinearity == "relu" else [])
+    scan = choose(BACKENDS, backend, x.device, options)
+    return scan(
+        x, weight_ih, weight_hh, bias_ih, bias_hh, initial, gain_ih, gain_hh, hidden_mask, nonlinearity, reverse
+    )

@@ -17,9 +17,10 @@ def scan(
     gain_ih: None,
     gain_hh: None,
     hidden_mask: Tensor | None,
+    nonlinearity: str,
     reverse: bool,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Same arguments, without gains, and result as the reference."""
+    """Same arguments, without gains and with tanh alone, and result as the reference."""
     h, c = initial if initial is not None else (None, None)
     output, h, c = SCAN(x, weight_ih, weight_hh, bias_ih, bias_hh, h, c, hidden_mask, reverse=reverse)
     return output, (h, c)

@@ -6,6 +6,8 @@ g[t] = tanh(W_ig x[t] + b_ig + W_hg h[t-1] + b_hg)
 o[t] = sigmoid(W_io x[t] + b_io + W_ho h[t-1] + b_ho)
 c[t] = f[t] * c[t-1] + i[t] * g[t]
 h[t] = o[t] * tanh(c[t])
+
+With the nonlinearity "relu" it stands where tanh stands.
 """
 
 import torch
@@ -24,10 +26,11 @@ def scan(
     gain_ih: Tensor | None,
     gain_hh: Tensor | None,
     hidden_mask: Tensor | None,
+    nonlinearity: str,
     reverse: bool,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The definition of `lstm_scan`; same arguments, already checked."""
-    size = weight_hh.shape[-1]
+    size, squash = weight_hh.shape[-1], torch.tanh if nonlinearity == "tanh" else torch.relu
     norms = (4 * size,)  # Ba et al. normalise the four products together
     with no_autocast(x.device):
         wide_x, w_ih, w_hh, b_ih, b_hh, h, c, g_ih, g_hh, mask = widen(
@@ -40,7 +43,7 @@ def scan(
             seen = h if mask is None else h * mask
             if_, g, o = (projected + product(seen, w_hh, b_hh, g_hh, norms)).split((2 * size, size, size), dim=-1)
             i, f = torch.sigmoid(if_).chunk(2, dim=-1)
-            c = torch.addcmul(f * c, i, torch.tanh(g))  # (*batch, H)
-            h = torch.sigmoid(o) * torch.tanh(c)  # (*batch, H)
+            c = torch.addcmul(f * c, i, squash(g))  # (*batch, H)
+            h = torch.sigmoid(o) * squash(c)  # (*batch, H)
             outputs.append(h)
         return stack_steps(outputs, x, reverse), (h, c)
