@@ -10,6 +10,7 @@ from PIL import Image
 from sweepseg.cli import progress, run
 from sweepseg.inference import averaging
 from sweepseg.inference.averaging import Averaged
+from sweepseg.io.files import only_run
 from sweepseg.models import MODELS
 from sweepseg.models.folder import save_model
 from sweepseg.models.segmenter import Segmenter
@@ -170,6 +171,16 @@ def test_predict_segments_images_in_parts_that_do_not_fit_into_the_memory(tmp_pa
     assert "100 MB are too little" in capsys.readouterr().err
     assert run([*words, "lots"]) == 2
     assert "'lots' is not an amount of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "predict", "video"])
+def test_second_run_into_a_folder_is_refused(verb, dataset, tmp_path, capsys):
+    data = [dataset, "--steps", "1", "--quiet"] if verb == "train" else [f"{dataset}/images/test"]
+    output = tmp_path / "out"
+    with only_run(output):
+        assert run([verb, *data, "--output", str(output)]) == 2
+    assert f"sweepseg: another run writes into {output}; wait for it or name" in capsys.readouterr().err
+    assert not [*output.iterdir()]
 
 
 def test_list_names_every_model(capsys):

@@ -15,6 +15,7 @@ from sweepseg.inference.predict import predict
 from sweepseg.inference.recognise import recognise
 from sweepseg.inference.segment import segment
 from sweepseg.inference.streaming import StreamingSegmenter
+from sweepseg.io.files import only_run
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 
 from .models import model as segmenter
@@ -100,3 +101,8 @@ def test_masks_and_answers_are_not_mixed_up():
     for use in (lambda one: segment(one, LINE), StreamingSegmenter, Averaged):
         with pytest.raises(UsageError, match="task classification and gives no mask; use sweepseg predict"):
             use(model("classification"))
+
+
+def test_second_run_into_a_folder_is_refused(files, tmp_path):
+    with only_run(tmp_path / "out"), pytest.raises(UsageError, match="another run writes into"):
+        predict(files, model("classification"), tmp_path / "out")

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from sweepseg.errors import InputError, OutputError
 from sweepseg.inference import work_folder as module
 from sweepseg.inference.map_files import Box
-from sweepseg.inference.work_folder import WorkFolder, remove_unused, used_bytes, work_folder
+from sweepseg.inference.work_folder import WorkFolder, work_folder
 
 KEY = {"image": "a", "model": "b"}
 EVERYTHING = Box(0, 1, 0, 8)
@@ -113,35 +112,3 @@ def test_steps_are_told_from_their_total(tmp_path):
     folder.total = 6
     assert [*folder.steps("abcd")] == ["c", "d"] and [*folder.again("ef")] == ["e", "f"]
     assert told == [(done, 6) for done in range(7)]
-
-
-def hold(path: Path, ready, done) -> None:
-    with work_folder(path, KEY, resume=False, note=print):
-        ready.set()
-        done.wait()
-
-
-def test_folder_in_use_is_left_alone(tmp_path):
-    path, context = tmp_path / "folder", get_context("fork")
-    ready, done = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(path, ready, done))
-    other.start()
-    assert ready.wait(30)
-    try:
-        with (
-            pytest.raises(OutputError, match="is in use by another run; name another --output"),
-            work_folder(path, KEY, resume=True, note=print),
-        ):
-            pass
-        remove_unused([path])
-        assert path.exists()
-    finally:
-        done.set()
-        other.join()
-    assert not path.exists()
-
-
-def test_folders_of_runs_that_ended_are_removed(stopped):
-    assert used_bytes(stopped) > 0
-    remove_unused([stopped, stopped.with_name("nowhere")])
-    assert not stopped.exists() and used_bytes(stopped) == 0

@@ -17,6 +17,7 @@ from sweepseg.io.files import (
     Found,
     atomic_write,
     find_images,
+    only_run,
     open_regular,
     remove_stale_temporaries,
     replacing,
@@ -303,3 +304,41 @@ def test_only_temporaries_of_dead_processes_of_this_machine_are_removed(tmp_path
     remove_stale_temporaries(tmp_path / "nowhere")
     for folder in (tmp_path, tmp_path / "deeper"):
         assert sorted(path.name for path in folder.iterdir() if path.name != "deeper") == sorted(kept)
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from sweepseg.io.files import only_run
+with only_run(Path(sys.argv[1])):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_56_second_run_is_kept_out_until_the_first_is_gone_whatever_its_workers_do(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "new" / "out")], stdout=subprocess.PIPE)
+    worker = int(holder.stdout.readline())
+    try:
+        with pytest.raises(UsageError, match="another run writes into"), only_run(tmp_path / "new" / "out"):
+            pass
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)  # is alive
+        with only_run(tmp_path / "new" / "out"):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        holder.kill()
+        holder.communicate()  # which closes the pipe
+
+
+def test_folder_that_cannot_be_made_or_locked(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file, not a folder"), only_run(tmp_path / "file"):
+        pass
+    monkeypatch.setattr("fcntl.flock", lambda *arguments: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
+    with only_run(tmp_path):
+        assert "cannot be locked" in caplog.text

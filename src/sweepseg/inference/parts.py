@@ -24,7 +24,7 @@ from .out_of_core import OutOfCore
 from .segment import mask_files, paint, to_input
 from .tiles import Tiles
 from .windows import Copy, bands, count_masks, segment_windows
-from .work_folder import WorkFolder, remove_unused, used_bytes, work_folder
+from .work_folder import WorkFolder, used_bytes, work_folder
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Parts:
         self.model, self.output, self.memory, self.tile, self.overlap = model, output, memory, tile, overlap
         self.resume, self.note, self.listen = resume, note, listen
         if not resume:
-            remove_unused(output.glob(_work_name("*")))
+            for left in output.glob(_work_name("*")):  # by a run that was stopped
+                shutil.rmtree(left, ignore_errors=True)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import InputError, UsageError
-from ..io.files import Found, atomic_write, find_images, is_zarr, open_regular, remove_stale_temporaries
+from ..io.files import Found, atomic_write, find_images, is_zarr, only_run, open_regular, remove_stale_temporaries
 from ..io.header import exceeds
 from ..io.images import read_image, write_image
 from ..io.mask_windows import geotiff_windows
@@ -104,49 +104,50 @@ def predict(
     allowed = max_pixels(model, memory)
     targets = [_targets(found, output, model.config, overlay, probs, geotiff) for found in inputs]
     _refuse_overwriting(source, inputs, output, targets)
-    report = output / "report.jsonl"
-    atomic_write(report, b"")  # shows before any work that the folder takes files
-    remove_stale_temporaries(output)
-    parts = Parts(model, output, memory, tile=tile, overlap=overlap, resume=resume, note=note, listen=listen)
-    target_of = dict(zip(inputs, targets, strict=True))
-    result, rows = Predicted(), []
-    try:
-        for found in progress(inputs):
-            row: dict[str, object] = {"input": str(found.path)}
-            target = target_of[found]
-            if skip_existing and all(map(os.path.exists, target.files)):
-                result.skipped.append(found.path)
-                row |= {"status": "skipped"}
-            else:
-                try:
-                    zarr = is_zarr(found.path) and found.path.is_dir()
-                    if zarr:
-                        digest = _digest_folder(found.path)
-                    else:
-                        with open_regular(found.path) as file:
-                            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-                        row |= {"sha256": digest}
-                    if zarr or exceeds(found.path, allowed):
-                        with open_windows(found.path) as windows:
-                            row |= parts.write(found, digest, windows, target)
-                    else:
-                        image = read_image(found.path, max_pixels=allowed)
-                        if tile:
-                            row |= parts.write(found, digest, Array(image, found.path), target)
+    with only_run(output):
+        report = output / "report.jsonl"
+        atomic_write(report, b"")  # shows before any work that the folder takes files
+        remove_stale_temporaries(output)
+        parts = Parts(model, output, memory, tile=tile, overlap=overlap, resume=resume, note=note, listen=listen)
+        target_of = dict(zip(inputs, targets, strict=True))
+        result, rows = Predicted(), []
+        try:
+            for found in progress(inputs):
+                row: dict[str, object] = {"input": str(found.path)}
+                target = target_of[found]
+                if skip_existing and all(map(os.path.exists, target.files)):
+                    result.skipped.append(found.path)
+                    row |= {"status": "skipped"}
+                else:
+                    try:
+                        zarr = is_zarr(found.path) and found.path.is_dir()
+                        if zarr:
+                            digest = _digest_folder(found.path)
                         else:
-                            row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
-                            with _listening(model, image, found.path.name, listen):
-                                _write(_segment(model, image, found.path), target, found.path)
-                    result.done.append(found.path)
-                    row |= {"status": "done"}
-                except InputError as error:  # kept without its traceback, which would keep the image
-                    result.failed.append(InputError(found.path, error.reason))
-                    row |= {"status": "failed", "reason": error.reason}
-                    say(str(result.failed[-1]))
-            rows.append(json.dumps(row))
-    finally:
-        atomic_write(report, "".join(f"{row}\n" for row in rows).encode())
-    return result
+                            with open_regular(found.path) as file:
+                                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+                            row |= {"sha256": digest}
+                        if zarr or exceeds(found.path, allowed):
+                            with open_windows(found.path) as windows:
+                                row |= parts.write(found, digest, windows, target)
+                        else:
+                            image = read_image(found.path, max_pixels=allowed)
+                            if tile:
+                                row |= parts.write(found, digest, Array(image, found.path), target)
+                            else:
+                                row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
+                                with _listening(model, image, found.path.name, listen):
+                                    _write(_segment(model, image, found.path), target, found.path)
+                        result.done.append(found.path)
+                        row |= {"status": "done"}
+                    except InputError as error:  # kept without its traceback, which would keep the image
+                        result.failed.append(InputError(found.path, error.reason))
+                        row |= {"status": "failed", "reason": error.reason}
+                        say(str(result.failed[-1]))
+                rows.append(json.dumps(row))
+        finally:
+            atomic_write(report, "".join(f"{row}\n" for row in rows).encode())
+        return result
 
 
 def _targets(found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool) -> Targets:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, UsageError
-from ..io.files import Found, atomic_write, find_images, open_regular
+from ..io.files import Found, atomic_write, find_images, only_run, open_regular
 from ..io.images import read_image
 from ..models.segmenter import Segmenter
 from ..tasks import TASKS, Answer, Recognition
@@ -65,33 +65,34 @@ def predict_answers(
     source, output = Path(source), Path(output)
     inputs = find_images(source)
     column = _task(model).column
-    report, table = output / "report.jsonl", output / "predictions.csv"
-    atomic_write(report, b"")  # shows before any work that the folder takes files
-    result, rows, answers = Predicted(), [], []
-    try:
-        for found in progress(inputs):
-            row: dict[str, object] = {"input": str(found.path)}
-            try:
-                with open_regular(found.path) as file:
-                    row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
-                pixels = read_image(found.path)
-                with refusing(found.path, *pixels.shape[:2]):
-                    answer = recognise(model, pixels)
-            except InputError as error:
-                result.failed.append(InputError(found.path, error.reason))
-                row |= {"status": "failed", "reason": error.reason}
-                say(str(result.failed[-1]))
-            else:
-                result.done.append(found.path)
-                row |= {"status": "done", column: answer.text, "probability": answer.probability}
-                answers.append([found.relative.as_posix(), answer.text, f"{answer.probability:.6f}"])
-            rows.append(json.dumps(row))
-    finally:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["file", column, "probability"], *answers])
-        atomic_write(table, text.getvalue().encode("utf-8", "surrogateescape"))
-        atomic_write(report, "".join(f"{row}\n" for row in rows).encode())
-    return result
+    with only_run(output):
+        report, table = output / "report.jsonl", output / "predictions.csv"
+        atomic_write(report, b"")  # shows before any work that the folder takes files
+        result, rows, answers = Predicted(), [], []
+        try:
+            for found in progress(inputs):
+                row: dict[str, object] = {"input": str(found.path)}
+                try:
+                    with open_regular(found.path) as file:
+                        row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
+                    pixels = read_image(found.path)
+                    with refusing(found.path, *pixels.shape[:2]):
+                        answer = recognise(model, pixels)
+                except InputError as error:
+                    result.failed.append(InputError(found.path, error.reason))
+                    row |= {"status": "failed", "reason": error.reason}
+                    say(str(result.failed[-1]))
+                else:
+                    result.done.append(found.path)
+                    row |= {"status": "done", column: answer.text, "probability": answer.probability}
+                    answers.append([found.relative.as_posix(), answer.text, f"{answer.probability:.6f}"])
+                rows.append(json.dumps(row))
+        finally:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([["file", column, "probability"], *answers])
+            atomic_write(table, text.getvalue().encode("utf-8", "surrogateescape"))
+            atomic_write(report, "".join(f"{row}\n" for row in rows).encode())
+        return result
 
 
 def _task(model: Segmenter) -> Recognition:

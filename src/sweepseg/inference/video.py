@@ -14,7 +14,7 @@ import torch
 
 from ..data.clips import frame_key
 from ..errors import InputError, OutputError, UsageError, printable
-from ..io.files import find_images, reason, remove_stale_temporaries
+from ..io.files import find_images, only_run, reason, remove_stale_temporaries
 from ..io.images import read_image
 from ..io.video import FRAME_RATE, Frame, open_video, video_writer
 from ..models.segmenter import Segmenter
@@ -155,7 +155,7 @@ def predict_video(
     videos = _videos(source, output, allowed)
     segmenter = VideoSegmenter(model, cuts=cuts, state=None if state is None else load_state(state))
     counts = Counts()
-    with _report(output) as record:
+    with only_run(output), _report(output) as record:
         remove_stale_temporaries(output)
         for place, (name, opened) in enumerate(videos):
             if place:

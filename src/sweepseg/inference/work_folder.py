@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,6 @@ from .map_files import MapFile
 
 Item = TypeVar("Item")
 RECORD = "record.json"
-LOCK = "lock"
 SECONDS = 5.0  # of work at most that are lost with the process; waiting for the disk takes time too
 
 
@@ -106,55 +105,30 @@ def work_folder(
     It goes when the block ends, also by an `InputError`, but stays when the work is interrupted or the disk is full.
 
     Raises:
-        OutputError: Another process uses the folder, it cannot be made, or the block ended with an `OSError`.
+        OutputError: The folder cannot be made, or the block ended with an `OSError`.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            finished = _finished(path, key, note) if resume else 0
-            if not finished:
-                _empty(path)
-            try:
-                with closing(WorkFolder(path, key, finished=finished, listen=listen)) as work:
-                    yield work
-            except InputError:
-                shutil.rmtree(path, ignore_errors=True)
-                raise
-            except BaseException:
-                note(f"what is done stays in {printable(path)}: --resume goes on there, a run without it removes it")
-                raise
+        finished = _finished(path, key, note) if resume else 0
+        if not finished:
+            _empty(path)
+        try:
+            with closing(WorkFolder(path, key, finished=finished, listen=listen)) as work:
+                yield work
+        except InputError:
             shutil.rmtree(path, ignore_errors=True)
+            raise
+        except BaseException:
+            note(f"what is done stays in {printable(path)}: --resume goes on there, a run without it removes it")
+            raise
+        shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{printable(path.parent)}: {reason(error)}") from error
-
-
-def remove_unused(paths: Iterable[Path]) -> None:
-    """Remove folders that earlier runs left; those that are in use stay."""
-    for path in paths:
-        with suppress(OSError, OutputError), _locked(path):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def used_bytes(path: Path) -> int:
     """What the files in a folder take on the disk; 0 if there is none."""
     return sum(512 * file.stat().st_blocks for file in path.iterdir()) if path.is_dir() else 0
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process at the latest.
-
-    Raises:
-        OutputError: Another run holds it.
-    """
-    import fcntl  # not on Windows
-
-    with open(path / LOCK, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"{printable(path)} is in use by another run; name another --output") from None
-        yield
 
 
 def _finished(path: Path, key: dict[str, str], note: Callable[[str], None]) -> int:
@@ -176,5 +150,4 @@ def _finished(path: Path, key: dict[str, str], note: Callable[[str], None]) -> i
 
 def _empty(path: Path) -> None:
     for file in path.iterdir():
-        if file.name != LOCK:
-            file.unlink()
+        file.unlink()

@@ -191,6 +191,59 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keep other runs from writing into a folder, which is made, until the block or at the latest the process ends.
+
+    Where the system or its disk knows no locks nothing is kept out.
+
+    Raises:
+        UsageError: Another run writes there.
+        OutputError: The folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except FileExistsError as error:
+        raise OutputError(f"{printable(folder)} is a file, not a folder") from error
+    except OSError as error:
+        raise OutputError(f"{printable(folder)}: {reason(error)}") from error
+    _held.add(handle)
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        if handle in _held:  # not in a fork that leaves the block
+            _held.remove(handle)
+            os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"another run writes into {printable(folder)}; wait for it or name another --output") from None
+    except OSError as error:
+        logger.warning("%s cannot be locked: %s; start no other run there", printable(folder), reason(error))
+
+
+_held: set[int] = set()
+
+
+def _release() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release)  # a child that outlives its parent for a moment keeps nobody out
+
+
 def remove_stale_temporaries(folder: str | os.PathLike[str]) -> None:
     """Remove temporary files and folders below ``folder`` of processes of this machine that no longer run."""
     for path in [*Path(folder).rglob(f".sweepseg-{platform.node()}-*.tmp")]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..data import Sample
 from ..errors import Interrupted, SweepsegError, UsageError
-from ..io.files import atomic_write, remove_stale_temporaries
+from ..io.files import atomic_write, only_run, remove_stale_temporaries
 from ..losses import soft_cross_entropy
 from ..models import MODELS
 from ..models.folder import build, save_model
@@ -132,8 +132,6 @@ def train(
     run = Run(model, average, optimizer, watched=next(iter(plan.task.scores)))
     if settings.resume:
         run.resume(checkpoints, settings, plan.fingerprint, say)
-    remove_stale_temporaries(output)
-    atomic_write(output / "settings.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False).encode())
 
     parts = settings.accumulate
     batches = Batches(
@@ -145,10 +143,13 @@ def train(
     )
     loader = Loader(plan.pictures, batches, plan.task.batch, settings.workers, settings.cutmix)
     with (
+        only_run(output),
         catching_signals() as interruption,
         Records(output, step=run.step, scores=plan.task.scores, tensorboard=settings.tensorboard) as records,
         loader.naming_lost_workers(),
     ):
+        remove_stale_temporaries(output)
+        atomic_write(output / "settings.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False).encode())
         while run.step < plan.steps and not (settings.early_stop and run.misses >= settings.early_stop):
             loss = _step(run, settings, plan, loader, fabric, forward, criterion)
             validating = run.step % plan.validate_every == 0 or run.step == plan.steps
