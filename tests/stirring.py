@@ -15,7 +15,7 @@ def stirred(module: nn.Module) -> nn.Module:
 def as_if_trained(module: nn.Module) -> nn.Module:
     """The module itself in evaluation mode, all of whose weights and statistics matter."""
     for part in stirred(module).modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d):
             part.running_mean.uniform_(-0.5, 0.5)
             part.running_var.uniform_(0.5, 2)
             nn.init.uniform_(part.weight, 0.5, 1.5)

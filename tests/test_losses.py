@@ -50,6 +50,15 @@ def at_ignored(logits, target):
     return (target == IGNORED) if target.ndim == 4 else (target == IGNORED).unsqueeze(1).expand_as(logits)
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_volumes_cost_what_their_slices_cost_one_below_the_other(name, task):
+    logits, target, weights = example(task, size=(2, 12, 5))
+    volume = logits.unflatten(2, (3, 4)), target.unflatten(-2, (3, 4))
+    wanted = LOSSES[name](logits, target, task=task, class_weights=weights)
+    torch.testing.assert_close(LOSSES[name](*volume, task=task, class_weights=weights), wanted)
+
+
 # What all losses promise
 
 

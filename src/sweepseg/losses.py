@@ -6,6 +6,8 @@ Shapes by ``task``, with K classes:
 - ``"binary"``: logits (B, 1, H, W), target (B, H, W) of 0 (background) and 1 (foreground); class_weights (2,).
 - ``"multilabel"``: logits (B, K, H, W), target (B, K, H, W) of 0 and 1; class_weights (K,).
 
+Volumes have a D in front of the H.
+
 Targets are integers and may hold ``ignore_index`` anywhere: neither value nor gradient depends on the logits there, not
 even where these are NaN, and a batch without any other label costs exactly 0. Half-precision logits are computed with
 in float32. All pixels of a batch are pooled; no loss is a mean over images.
@@ -424,6 +426,7 @@ class Scores:
 
     def __init__(self, logits: Tensor, target: Tensor, task: TaskName, ignore_index: int):
         _check_shapes(logits, target, task)
+        logits, target = logits.flatten(2, -2), target.flatten(2 if task == "multilabel" else 1, -2)  # slices one below
         wide = torch.float32 if logits.dtype in (torch.float16, torch.bfloat16) else logits.dtype
         # softmax and its gradient are 3 times faster than on channels-last logits
         logits = logits.to(wide, memory_format=torch.contiguous_format)
@@ -487,7 +490,7 @@ class Scores:
 def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
     if task not in ("binary", "multiclass", "multilabel"):
         raise ValueError(f"task is {task!r}; choose binary, multiclass or multilabel")
-    if logits.ndim != 4:
+    if logits.ndim not in (4, 5):
         raise ValueError(f"logits have shape {tuple(logits.shape)}; give (batch, channels, rows, columns)")
     channels = logits.shape[1]
     if task == "multiclass" and channels < 2:

@@ -28,6 +28,15 @@ def test_model_and_control_segment_a_picture_of_the_same_size(way, monkeypatch):
     assert asked == [(model, 32, way == "training step") for model in ("sweepnet_small", "sweepnet_small_control")]
 
 
+def test_a_volume_has_about_as_many_voxels_as_a_picture_has_pixels():
+    assert models.size_of("sweepnet_small", 256) == (256, 256)
+    assert models.size_of("sweepnet_volume_small", 256) == (40, 40, 40)  # 64,000 for 65,536
+    timer = CountingTimer()
+    (case,) = (one for one in models.cases(quick=True) if one.rows[0].name == "sweepnet_volume_small inference")
+    assert case.run(timer)[0].size == "10x10x10"
+    assert timer.shapes == [(1, models.NUM_CLASSES, 10, 10, 10)] * 2
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_only_training_steps_train(training, monkeypatch):
     asked = []

@@ -1,4 +1,5 @@
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -213,3 +214,35 @@ def test_info_counts_parameters(name, saved, capsys):
 def test_doctor_answers(capsys):
     assert run(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
+
+
+def test_volumes_from_check_to_labels(phantoms, tmp_path, capsys):
+    """Twenty steps beat the majority, whose Dice of everything but the background is 0."""
+    import nibabel
+
+    assert run(["check", str(phantoms)]) == 0
+    assert re.search(r"sizes: (1[6-9]|20)x(1[6-9]|20)x(1[6-9]|20) \(1\)", capsys.readouterr().out)
+    output, volumes = str(tmp_path / "model"), [str(phantoms), "--hold-out", "1/5"]
+    options = "--steps 20 --batch-size 2 --crop [20,20,20] --learning-rate 1e-2 --ema 0.5 --scale [1,1] --no-flip"
+    model = ["--model", "sweepnet_volume_small", "--output", output, "--loss", "cross_entropy + dice", "--quiet"]
+    assert run(["train", *volumes, *model, *options.split()]) == 0
+    capsys.readouterr()
+    assert run(["val", *volumes, "--model", output, "--json", "--quiet"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert "boundary_f1" not in scores and max(scores["dice"][1:]) > 0.3
+    assert run(["val", *volumes, "--model", output, "--video"]) == 2
+    assert "video is not measured for volumes; leave out --video" in capsys.readouterr().err
+    assert run(["info", "--model", output, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["takes"] == "volumes"
+    masks = tmp_path / "masks"
+    assert run(["predict", str(phantoms / "imagesTs"), "--model", output, "--output", str(masks), "--quiet"]) == 0
+    labels, source = (nibabel.load(path) for path in (masks / "phantom_00_0000.nii.gz", *phantoms.glob("imagesTs/*")))
+    assert labels.shape == source.shape and np.array_equal(labels.affine, source.affine)
+
+
+def test_volumes_and_images_are_not_mixed_up(phantoms, saved, tmp_path, capsys):
+    train = ["train", str(phantoms), "--steps", "1", "--output", str(tmp_path / "run"), "--quiet"]
+    assert run(train) == 2
+    assert "sweepnet_small is for segmentation, the task is multiclass on volumes" in capsys.readouterr().err
+    assert run(["val", str(phantoms), "--split", "train", "--model", saved]) == 2
+    assert "takes images, but" in capsys.readouterr().err

@@ -95,7 +95,11 @@ def test_settings_that_a_run_saves_start_the_same_run(tmp_path):
         (["compare", "nuclei", "--seeds", "0", "x"], "seeds is 'x'; give a whole number"),
         (["compare", "nuclei", "--seed", "0"], "compare does not take '--seed'; did you mean --seeds?"),
         (["compare"], "data is missing; see sweepseg compare --help"),
-        (["train", "nuclei", "--crop", "5"], "crop is '5'; give [a whole number, a whole number] or null"),
+        (
+            ["train", "nuclei", "--crop", "5"],
+            "crop is '5'; give [a whole number, a whole number] or "
+            "[a whole number, a whole number, a whole number] or null",
+        ),
     ],
     ids=" ".join,
 )

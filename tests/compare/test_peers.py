@@ -25,6 +25,13 @@ def test_whole_pads_by_replication_enlarges_and_crops():
     torch.testing.assert_close(model(x), expected)
 
 
+def test_whole_pads_and_crops_volumes_too():
+    model, x = Whole(nn.Identity(), 8, dimensions=3), torch.randn(2, 3, 5, 13, 8)
+    seen = []
+    model.network.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[2:]))
+    assert torch.equal(model(x), x) and seen == [(8, 16, 8)]
+
+
 def test_whole_leaves_a_map_of_full_size_alone():
     x = torch.randn(1, 3, 13, 21)
     assert torch.equal(Whole(nn.Identity(), 8)(x), x)
@@ -34,6 +41,7 @@ PACKAGES = {
     "smp_unet_resnet18": "segmentation_models_pytorch",
     "segformer_b0": "transformers",
     "monai_unet": "monai",
+    "monai_unet_volume": "monai",
 }
 
 
@@ -48,13 +56,11 @@ def test_a_package_that_is_not_installed_is_named(peer, monkeypatch):
 def test_peers_take_any_size_channels_and_classes(peer):
     if importlib.util.find_spec(PACKAGES[peer]) is None:
         pytest.skip(f"{PACKAGES[peer]} is not installed")
+    size = (18, 21, 35) if peer.endswith("_volume") else (37, 50)
     for num_classes, in_channels in ((1, 1), (5, 3)):
-        assert PEERS[peer](num_classes, in_channels)(torch.randn(2, in_channels, 37, 50)).shape == (
-            2,
-            num_classes,
-            37,
-            50,
-        )
+        network = PEERS[peer](num_classes, in_channels)
+        assert network.dimensions == len(size)
+        assert network(torch.randn(2, in_channels, *size)).shape == (2, num_classes, *size)
 
 
 @pytest.fixture

@@ -43,6 +43,19 @@ def test_hold_out_refuses_a_prefix_that_leaves_a_side_empty(sequences, prefix, c
         sequences.hold_out(prefix)
 
 
+@pytest.mark.parametrize(
+    ("share", "held"), [("1/2", ["s1_1", "s3_0"]), ("1/3", ["s2_0"]), ("1/4", ["s3_0"]), ("1/03", None), ("1/5", None)]
+)
+def test_hold_out_takes_a_share_in_the_order_of_names(sequences, share, held):
+    if held is None:
+        with pytest.raises(UsageError, match=f"0 of 4 .*{share}"):
+            sequences.hold_out(share)
+        return
+    parts = names(sequences.hold_out(share))
+    assert sorted(parts["val"]) == held
+    assert {*parts["train"], *parts["val"]} == {"s1_0", "s1_1", "s2_0", "s3_0"}
+
+
 def test_mask_files_are_the_file_the_folder_or_none(save, labels):
     mask = save("m/cell.png", labels)
     save("m/border.png", labels)

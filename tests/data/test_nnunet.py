@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from sweepseg.data import check, open_dataset, read_pair
+from sweepseg.data import channel_stats, check, open_dataset, read_pair
 from sweepseg.data.layouts import recognise
-from sweepseg.errors import UsageError
+from sweepseg.errors import InputError, UsageError
 
 
 def description(**changes):
@@ -94,7 +94,7 @@ def test_channels_that_do_not_fit_together_are_found_by_check(save, two_channels
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (description(file_ending=".nii.gz"), r"file_ending is \.nii\.gz; .*volumes come later"),
+        (description(file_ending=".mha"), r"file_ending is \.mha; what is read ends in .*\.nii\.gz, .*\.png"),
         (description(labels={"whole": [1, 2], "core": 2}), r"mask value \[1, 2\] is not an integer"),
         (description(labels={"a": 1, "b": 1}), "value 1 stands there twice"),
         (description(labels={"0": "background"}), "mask value background is not an integer"),
@@ -111,3 +111,70 @@ def test_a_description_that_cannot_serve_is_refused_in_one_line(save, two_channe
     with pytest.raises(UsageError, match=reason) as refused:
         open_dataset(two_channels)
     assert "dataset.json" in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def save_volume(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+
+    def save_volume(name, data, affine=None):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine).to_filename(tmp_path / name)
+
+    return save_volume
+
+
+LABELS = np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 3  # (x, y, z)
+
+
+@pytest.mark.parametrize("decathlon", [False, True])
+def test_volumes_of_nnunet_and_of_the_decathlon(save_volume, save, tmp_path, decathlon):
+    values = np.random.default_rng(0).normal(200, 50, (4, 3, 2, 2)).astype(np.float32)
+    for case in ("a", "b"):
+        save_volume(f"labelsTr/{case}.nii.gz", LABELS)
+        if decathlon:
+            save_volume(f"imagesTr/{case}.nii.gz", values)
+        else:
+            for channel in (0, 1):
+                save_volume(f"imagesTr/{case}_000{channel}.nii.gz", values[..., channel])
+    if decathlon:
+        save("imagesTr/._a.nii.gz", "left by macOS")
+        save("dataset.json", json.dumps({"modality": {"0": "T1"}, "labels": {"0": "background", "2": "b", "1": "a"}}))
+    else:
+        save("dataset.json", description(file_ending=".nii.gz", labels={"background": 0, "a": 1, "b": 2}))
+    dataset = open_dataset(tmp_path)
+    assert dataset.volumes and [sample.name for sample in dataset.splits["train"]] == ["a", "b"]
+    assert check(dataset).problems == () and dataset.remap[2] == dataset.classes.index("b")
+    image, target = read_pair(dataset, dataset.splits["train"][0], in_channels=2)
+    assert image.shape == (2, 2, 3, 4) and target.shape == (2, 3, 4)
+    np.testing.assert_array_equal(np.take(dataset.classes, target.T), np.take(["background", "a", "b"], LABELS))
+    wanted = (values - values.mean((0, 1, 2))) / values.std((0, 1, 2))
+    np.testing.assert_allclose(image.T, wanted, atol=1e-5)
+    assert channel_stats(dataset, 2) == ((0, 0), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "affine", "reason"),
+    [
+        ((4, 3, 3), np.eye(4), "mask a.nii.gz is 4x3x3 but its image is 4x3x2; resize one of them"),
+        ((4, 3, 2), np.diag([-1, 1, 1, 1]), "lies elsewhere than a_0000.nii.gz: their affines differ"),
+    ],
+)
+def test_a_mask_that_is_not_of_its_volume_is_found_by_check(save_volume, save, tmp_path, shape, affine, reason):
+    save_volume("imagesTr/a_0000.nii.gz", np.ones((4, 3, 2), np.float32))
+    save_volume("labelsTr/a.nii.gz", np.ones(shape, np.uint8), affine)
+    save("dataset.json", description(file_ending=".nii.gz", labels={"background": 0, "a": 1}))
+    dataset = open_dataset(tmp_path)
+    (problem,) = check(dataset).errors
+    assert problem.path.name == "a.nii.gz" and reason in problem.reason
+    if shape != (4, 3, 2):
+        with pytest.raises(InputError, match=reason):
+            read_pair(dataset, dataset.splits["train"][0], in_channels=1)
+
+
+def test_volumes_among_images_are_found_by_check(save_volume, make_files, tmp_path):
+    make_files(["images/train/a.png", "masks/train/a.png", "classes.txt:x\ny\n"])
+    for part, values in (("images", np.ones((4, 3, 2), np.float32)), ("masks", np.ones((4, 3, 2), np.uint8))):
+        save_volume(f"{part}/train/b.nii.gz", values)
+    (problem,) = check(open_dataset(tmp_path)).errors
+    assert (problem.path.name, problem.reason) == ("b.nii.gz", "is a volume among images; keep one kind")

@@ -7,6 +7,8 @@ from torch import nn
 from sweepseg.models.folder import build
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 
+CONVOLUTIONS = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d
+
 
 def model(
     task: str = "binary", classes: int = 2, channels: int = 3, builder: str = "sweepnet_small", seed: int = 0
@@ -24,9 +26,9 @@ def model(
             std=(0.25,) * channels,
         )
     ).eval()
-    noise = torch.rand(1, channels, 64, 64)
+    noise = torch.rand(1, channels, *((16, 16, 16) if segmenter.volumes else (64, 64)))
     with torch.no_grad():
         last = [*as_if_trained(segmenter.network).stages.values()][-1]
-        bias = [module.bias for module in last.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)][-1]
-        bias -= segmenter(noise).mean((0, 2, 3))
+        bias = [module.bias for module in last.modules() if isinstance(module, CONVOLUTIONS)][-1]
+        bias -= segmenter(noise).mean((0, *range(2, noise.dim())))
     return segmenter

@@ -267,3 +267,65 @@ def test_tiles_that_cannot_be_had_are_refused_before_the_start(options, words, b
     with pytest.raises(UsageError, match=words):
         predict(images, binary, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def for_volumes():
+    return model("multiclass", 3, channels=1, builder="sweepnet_volume_small")
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Two volumes that lie oddly, one in a subfolder, one image and one file that is neither."""
+    nibabel = pytest.importorskip("nibabel")
+    affine = np.array([[0, -1.5, 0, 9], [0, 0, -2, 4], [3, 0, 0, -7], [0, 0, 0, 1]])
+    random = np.random.default_rng(0)
+    for name, shape in (("a.nii.gz", (6, 9, 11)), ("deep/b.nii", (7, 5, 13))):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.Nifti1Image(random.normal(300, 80, shape).astype(np.float32), affine).to_filename(path)
+    return tmp_path / "in"
+
+
+def test_volumes_become_labels_at_their_place(for_volumes, volumes, tmp_path):
+    import nibabel
+
+    Image.new("RGB", (8, 8)).save(volumes / "picture.png")
+    (volumes / "bad.nii.gz").write_text("no volume")
+    said = []
+    result = predict(volumes, for_volumes, tmp_path / "out", probs=True, say=said.append)
+    assert (len(result.done), len(result.failed), result.exit_code) == (2, 2, 3)
+    assert "bad.nii.gz: not a NIfTI file" in said[0] and "picture.png: not a volume" in said[1]
+    for name, shape in (("a.nii.gz", (6, 9, 11)), ("deep/b.nii", (7, 5, 13))):
+        source = nibabel.load(volumes / name)
+        labels = nibabel.load(tmp_path / "out" / f"{name.removesuffix('.gz')}.gz")
+        assert labels.shape == shape and np.array_equal(labels.affine, source.affine)
+        canonical = nibabel.as_closest_canonical(source).get_fdata(dtype=np.float32).T
+        x = torch.from_numpy((canonical - canonical.mean()) / canonical.std())[None, None]
+        with torch.no_grad():
+            wanted = for_volumes.network((x - 0.5) / 0.25).argmax(1)[0].numpy()
+        found = nibabel.as_closest_canonical(labels).get_fdata().T
+        assert (found == wanted).mean() > 0.999 and len(np.unique(found)) == 3
+        stem = tmp_path / "out" / name.removesuffix(".gz").removesuffix(".nii")
+        assert np.load(f"{stem}.probs.npz")["probabilities"].shape == (3, *canonical.shape)
+    rows = {Path(row["input"]).name: row for row in report(tmp_path / "out")}
+    assert (rows["a.nii.gz"]["width"], rows["a.nii.gz"]["height"], rows["a.nii.gz"]["depth"]) == (9, 11, 6)
+
+
+def test_a_volume_for_a_model_for_images_costs_a_line(binary, volumes, tmp_path):
+    result = predict(volumes / "a.nii.gz", binary, tmp_path / "out")
+    assert "is a volume, but sweepnet_small takes images; use a model for volumes" in str(result.failed[0])
+    assert result.exit_code == 4
+
+
+def test_a_volume_that_does_not_fit_the_memory_costs_a_line(for_volumes, volumes, tmp_path):
+    result = predict(volumes / "a.nii.gz", for_volumes, tmp_path / "out", memory=372_500_000)
+    assert "6x9x11 voxels are too large for memory" in str(result.failed[0])
+
+
+@pytest.mark.parametrize("option", [{"overlay": True}, {"geotiff": True}, {"tile": 64}])
+def test_what_volumes_do_not_have_is_refused_before_any_work(for_volumes, volumes, tmp_path, option):
+    if "geotiff" in option:
+        pytest.importorskip("rasterio")
+    with pytest.raises(UsageError, match="volumes are segmented whole into NIfTI labels; leave out"):
+        predict(volumes, for_volumes, tmp_path / "out", **option)

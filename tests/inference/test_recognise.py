@@ -80,11 +80,13 @@ def test_files_get_a_table_and_a_report(files, tmp_path, task, column, answers):
 def test_bad_files_get_a_line_and_do_not_stop_the_others(files, tmp_path):
     (files / "broken.png").write_bytes(b"\x89PNG")
     Image.fromarray(np.full((2, 2), 10, np.uint16) * 1000).save(files / "deep16.png")
+    (files / "volume.nii").write_bytes(b"5")
     lines = []
     result = predict(files, model("classification"), tmp_path / "out", say=lines.append)
-    assert result.exit_code == 3 and len(result.done) == 3 and "broken.png" in lines[0] and len(lines) == 1
+    assert result.exit_code == 3 and len(result.done) == 3 and "broken.png" in lines[0] and len(lines) == 2
+    assert "is a volume, but" in lines[1]
     statuses = [json.loads(line)["status"] for line in (tmp_path / "out" / "report.jsonl").read_text().splitlines()]
-    assert sorted(statuses) == ["done", "done", "done", "failed"]
+    assert sorted(statuses) == ["done", "done", "done", "failed", "failed"]
     assert predict(files / "broken.png", model("classification"), tmp_path / "out").exit_code == 4
 
 

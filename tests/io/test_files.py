@@ -17,11 +17,13 @@ from sweepseg.io.files import (
     Found,
     atomic_write,
     find_images,
+    is_volume,
     only_run,
     open_regular,
     remove_stale_temporaries,
     replacing,
     temporary_folder,
+    without_suffix,
 )
 
 from .corpus import RGB, encoded
@@ -43,6 +45,13 @@ def make(tmp_path):
 
 
 # Finding
+
+
+def test_volumes_are_found_and_told_by_their_double_suffix(make):
+    root = make("a.nii.gz", "B.NII", "c.tar.gz", "d.gz", "e.hdr")
+    assert names(root) == ["B.NII", "a.nii.gz"]
+    assert [without_suffix(found.relative).name for found in find_images(root)] == ["B", "a"]
+    assert [is_volume(Path(name)) for name in ("x.nii.gz", "x.gz", "x.nii", "x.png")] == [True, False, True, False]
 
 
 def test_images_are_found_below_the_root_in_order(make):

@@ -50,9 +50,13 @@ def test_saving_and_loading_gives_the_same_model_bit_for_bit(tmp_path, task, cla
 
 @pytest.mark.parametrize(
     ("task", "builder", "logits", "other"),
-    [("classification", "renet_classifier", 3, "sequence"), ("sequence", "crnn", 4, "multiclass")],
+    [
+        ("classification", "renet_classifier", 3, "sequence"),
+        ("sequence", "crnn", 4, "multiclass"),
+        ("multiclass", "sweepnet_volume_small", 3, "sequence"),
+    ],
 )
-def test_recognisers_are_saved_and_loaded_for_their_task_alone(tmp_path, task, builder, logits, other):
+def test_networks_are_saved_and_loaded_for_their_task_alone(tmp_path, task, builder, logits, other):
     config = ModelConfig(
         builder=builder,
         arguments={"num_classes": logits, "in_channels": 1},
@@ -62,7 +66,8 @@ def test_recognisers_are_saved_and_loaded_for_their_task_alone(tmp_path, task, b
         mean=(0.5,),
         std=(1.0,),
     )
-    before, image = build(config).eval(), torch.rand(2, 1, 30, 40)
+    before = build(config).eval()
+    image = torch.rand(2, 1, *(12, 30, 40)[-before.dimensions :])
     save_model(tmp_path / "model", before)
     with torch.inference_mode():
         assert torch.equal(load(tmp_path / "model")(image), before(image))

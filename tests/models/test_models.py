@@ -1,5 +1,6 @@
 """What every model keeps, for every model of the table, and what a recurrent model keeps beside its control."""
 
+import re
 from functools import partial
 
 import pytest
@@ -10,8 +11,8 @@ from torch import nn
 
 from sweepseg.inference.strips import StripRunner
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.layers.stages import Local, StagedModel, Swept
-from sweepseg.models import CONTROLS, FAMILIES, MODELS, SEGMENTERS
+from sweepseg.layers.stages import Local, StagedModel, Swept, dimensions_of
+from sweepseg.models import CONTROLS, FAMILIES, MODELS, SEGMENTERS, VOLUME_SEGMENTERS
 from sweepseg.models.sweepnet import SweepNet, sweepnet_small
 from sweepseg.models.video import Timed, VideoModel
 
@@ -20,45 +21,59 @@ def new(build, *arguments):
     return stirred(build(*arguments))
 
 
+DEPTH = 5  # of volumes
+
+
+def images(model, batch, channels, *size):
+    """Random images of this height and width, or volumes for a model that takes them."""
+    return torch.randn(batch, channels, *(DEPTH,) * (dimensions_of(model) - 2), *size)
+
+
 BUILDERS = {name: partial(new, build) for name, build in MODELS.items()}
 
 
 def exact_size(build):
-    model = build(5).eval()
+    model = build(5, 3).eval()
     with torch.no_grad():
         for size in ((1, 1), (2, 3), (33, 50)):
-            logits = model(torch.randn(1, 3, *size))
-            assert logits.shape == (1, 5, *size) and logits.isfinite().all()
+            x = images(model, 1, 3, *size)
+            logits = model(x)
+            assert logits.shape == (1, 5, *x.shape[2:]) and logits.isfinite().all()
 
 
 def any_channels_and_classes(build):
     for num_classes, in_channels in ((1, 1), (2, 13), (255, 4)):
+        model = build(num_classes, in_channels).eval()
+        x = images(model, 2, in_channels, 9, 7)
         with torch.no_grad():
-            logits = build(num_classes, in_channels).eval()(torch.randn(2, in_channels, 9, 7))
-        assert logits.shape == (2, num_classes, 9, 7)
+            assert model(x).shape == (2, num_classes, *x.shape[2:])
 
 
 def refuses_what_does_not_fit(build):
     for num_classes in (0, 256):
         with pytest.raises(ValueError, match=f"num_classes is {num_classes}; give 1 to 255"):
             build(num_classes)
-    with pytest.raises(ValueError, match=r"shape \(1, 1, 9, 7\); give \(B, 3, H, W\)"):
-        build(2)(torch.randn(1, 1, 9, 7))
+    model = build(2, 3)
+    axes = "D, H, W" if model.dimensions == 3 else "H, W"
+    for x in (images(model, 1, 1, 9, 7), images(model, 1, 3, 9, 7)[..., 0], images(model, 1, 3, 9, 7)[..., None]):
+        with pytest.raises(ValueError, match=rf"shape {re.escape(str(tuple(x.shape)))}; give \(B, 3, {axes}\)"):
+            model(x)
 
 
 def gradient_reaches_every_parameter(build):
-    model = build(3).train()
+    model = build(3, 3).train()
     if isinstance(model, VideoModel):  # whose weights on the state do nothing in a first frame
         logits, _ = model.run(torch.randn(1, 2, 3, 34, 50))
     else:
-        logits = model(torch.randn(2, 3, 34, 50))
+        logits = model(images(model, 2, 3, 34, 50))
     (logits * torch.randn_like(logits)).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
 
 
 def state_dict_round_trip(build):
-    model, other, x = build(3).eval(), build(3).eval(), torch.randn(1, 3, 20, 30)
+    model, other = build(3, 3).eval(), build(3, 3).eval()
+    x = images(model, 1, 3, 20, 30)
     with torch.no_grad():
         assert not torch.equal(other(x), model(x))
         other.load_state_dict(model.state_dict(), strict=True)
@@ -67,8 +82,9 @@ def state_dict_round_trip(build):
 
 def companions_do_not_matter(build):
     """Bitwise at a fixed batch shape, and nothing but rounding when a picture comes alone."""
-    model, x = build(3).eval(), torch.randn(4, 3, 20, 30)
-    others = torch.cat((x[:1], 9 * torch.randn(3, 3, 20, 30)))
+    model = build(3, 3).eval()
+    x = images(model, 4, 3, 20, 30)
+    others = torch.cat((x[:1], 9 * images(model, 3, 3, 20, 30)))
     with torch.no_grad():
         logits = model(x)
         assert torch.equal(model(others)[0], logits[0])
@@ -76,34 +92,37 @@ def companions_do_not_matter(build):
 
 
 def deterministic(build):
-    model, x = build(3).eval(), torch.randn(1, 3, 20, 30)
+    model = build(3, 3).eval()
+    x = images(model, 1, 3, 20, 30)
     with torch.no_grad():
         assert torch.equal(model(x), model(x))
 
 
 def one_graph(build):
-    model, x = build(3).eval(), torch.randn(1, 3, 9, 20)
+    model = build(3, 3).eval()
+    x = images(model, 1, 3, 9, 20)
     torch.compiler.reset()
     with torch.no_grad():
         assert_close(torch.compile(model, fullgraph=True, backend="eager")(x), model(x), "logits")
 
 
 def local_stages_see_no_further_than_their_halo(build):
-    model, channels = build(3).eval(), {"image": 3}
+    model, channels = build(3, 3).eval(), {"image": 3}
     assert isinstance(model, StagedModel)
+    across = (8,) * (model.dimensions - 1)
 
     def check(stage, maps, output):
         row = output.shape[2] // 2
         gradients = torch.autograd.grad(output[:, :, row].square().sum(), maps, allow_unused=False)
         for gradient in gradients:
-            seen = gradient.abs().sum((0, 1, 3)).nonzero()
+            seen = gradient.abs().movedim(2, 0).flatten(1).sum(1).nonzero()
             first = row // stage.upscale * stage.stride
             assert seen.min() >= first - stage.halo
             assert seen.max() < first + stage.stride + stage.halo
 
     height = {"image": 16 * model.total_stride}
     for name, stage in model.stages.items():
-        maps = [torch.randn(1, channels[i], height[i], 8).requires_grad_() for i in stage.inputs]
+        maps = [torch.randn(1, channels[i], height[i], *across).requires_grad_() for i in stage.inputs]
         if isinstance(stage, Local):
             output = stage(*maps)
             assert output.shape[2] * stage.stride == maps[0].shape[2] * stage.upscale
@@ -115,9 +134,10 @@ def local_stages_see_no_further_than_their_halo(build):
 
 def strips_are_the_whole(build):
     """Where a model says that it can stream."""
-    model, x = build(3).eval(), torch.randn(1, 3, 150, 20)
+    model = build(3, 3).eval()
+    x = images(model, 1, 3, 150, 20)
     if not model.streamable:
-        with pytest.raises(ValueError, match="need the whole picture"):
+        with pytest.raises(ValueError, match=r"need the whole picture|takes volumes, which are segmented whole"):
             StripRunner(model)
         return
     runner = StripRunner(model)
@@ -141,7 +161,8 @@ PROMISES = [
 ]
 
 
-RECOGNISERS = {name: build for name, build in BUILDERS.items() if name not in SEGMENTERS}
+WITH_MASKS = [*SEGMENTERS, *VOLUME_SEGMENTERS]
+RECOGNISERS = {name: build for name, build in BUILDERS.items() if name not in WITH_MASKS}
 PROMISES_OF_RECOGNISERS = [
     gradient_reaches_every_parameter,
     state_dict_round_trip,
@@ -152,7 +173,7 @@ PROMISES_OF_RECOGNISERS = [
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", WITH_MASKS)
 def test_contract(name, promise):
     promise(BUILDERS[name])
 
@@ -170,13 +191,15 @@ def test_controls_of_recognisers_learn(name):
 
 def test_each_model_is_of_one_family():
     assert [name for builders in FAMILIES.values() for name in builders] == [*MODELS]
+    assert [name for name, build in MODELS.items() if dimensions_of(build(2)) == 3] == [*VOLUME_SEGMENTERS]
 
 
 def sees_the_far_corner(build):
     """Whether a pixel's logits depend on the opposite corner of a wide picture."""
-    model, x = build(2).double().eval(), torch.randn(1, 3, 16, 400).double().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(x)[0, :, -1, -1].sum(), x)
-    return bool(gradient[0, :, 0, 0].any())
+    model = build(2, 3).double().eval()
+    x = images(model, 1, 3, *((16, 400) if model.dimensions == 2 else (4, 130))).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x)[0, ..., -1, -1].sum(), x)
+    return bool(gradient[0, ..., 0, 0].any())
 
 
 def sees_the_frame_before(build):
@@ -200,7 +223,7 @@ def test_control_of_a_recogniser_is_of_its_size(model):
     assert abs(count_parameters(MODELS[CONTROLS[model]](11)) / count_parameters(MODELS[model](11)) - 1) <= 0.05
 
 
-@pytest.mark.parametrize(("model", "control"), [pair for pair in CONTROLS.items() if pair[0] in SEGMENTERS])
+@pytest.mark.parametrize(("model", "control"), [pair for pair in CONTROLS.items() if pair[0] in WITH_MASKS])
 def test_control_is_fair(model, control):
     own = sees_the_frame_before if isinstance(MODELS[model](2), VideoModel) else sees_the_far_corner
     control_is_fair(BUILDERS[model], BUILDERS[control], own)
@@ -271,14 +294,14 @@ class BreaksTheGraph(Faulty):
         return super().forward(x)
 
 
-def with_a_short_halo(num_classes):
-    model = sweepnet_small(num_classes, causal=True)
+def with_a_short_halo(num_classes, in_channels=3):
+    model = sweepnet_small(num_classes, in_channels, causal=True)
     model.stages["conv8"].halo -= 1
     return model
 
 
-def with_a_sweep_from_below(num_classes):
-    model = sweepnet_small(num_classes)
+def with_a_sweep_from_below(num_classes, in_channels=3):
+    model = sweepnet_small(num_classes, in_channels)
     for name in ("context8_0", "context8_1", "context16_0", "context16_1", "context16_2"):
         model.stages[name].strips = True
     return model
@@ -309,8 +332,8 @@ def test_contract_catches_a_broken_graph():
         one_graph(BreaksTheGraph)
 
 
-def larger_control(num_classes):
-    return SweepNet(num_classes, widths=(32, 48, 96, 138), blocks=(2, 3), causal=False, control=True)
+def larger_control(num_classes, in_channels=3):
+    return SweepNet(num_classes, in_channels, widths=(32, 48, 96, 138), blocks=(2, 3), causal=False, control=True)
 
 
 @pytest.mark.parametrize("control", [sweepnet_small, larger_control])

@@ -146,19 +146,29 @@ def test_fingerprint_is_that_of_the_names(settings, tmp_path):
         ({"classes": ("ground", "object")}, "has the classes .*ground.*, .* has .*background"),
         ({"task": "multilabel"}, "has the task multilabel, .* has binary"),
         ({"mean": (0.5,), "std": (0.5,)}, "takes 1 channels, the pictures of .* have 3"),
+        ({"volumes": True}, "takes volumes, but .* holds images"),
     ],
 )
 def test_a_teacher_for_something_else_is_refused(settings, monkeypatch, difference, words):
     made = plan(settings())
-    other = SimpleNamespace(config=replace(made.config, **difference))
+    config = {name: value for name, value in difference.items() if name != "volumes"}
+    other = SimpleNamespace(config=replace(made.config, **config), volumes="volumes" in difference)
     monkeypatch.setattr(prepare_module, "load", lambda folder: other)
     with pytest.raises(UsageError, match=words):
         plan(settings(teacher="other"))
 
 
+def test_volumes_for_a_task_without_a_label_a_voxel_are_refused(settings, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.nii").touch()
+    with pytest.raises(UsageError, match="holds volumes, of which one label a voxel is learned, not task classif"):
+        plan(settings(data=str(tmp_path), task="classification", model="sweepnet_classifier"))
+
+
 def test_models_for_another_kind_of_task_are_refused(settings):
     with pytest.raises(
-        UsageError, match="model crnn is for sequence, the task is binary; choose from sweepnet_small, "
+        UsageError, match="model crnn is for sequence, the task is binary on images; choose from sweepnet_small, "
     ):
         plan(settings(model="crnn"))
 
@@ -186,3 +196,31 @@ def test_lines_are_neither_cropped_nor_scaled_nor_mirrored(settings, lines):
     assert (view.crop, view.scale, view.flip, view.ignore_index) == (None, (1.0, 1.0), False, -1)
     assert (view.rotate, view.blur) == (20.0, 0.5)  # what does not change the text is the user's
     assert made.config.classes == ("0", "1") and made.config.arguments == {"num_classes": 3, "in_channels": 1}
+
+
+def test_a_plan_for_volumes(settings, phantoms):
+    plain = {
+        "data": str(phantoms),
+        "model": "sweepnet_volume_small",
+        "hold_out": "1/5",
+        "blur": 0.0,
+        "oversample_foreground": 0.0,
+        "cutmix": 0.0,
+    }
+    made = plan(settings(**plain, crop=None, rotate=9.0, colour=0.3))
+    assert (made.config.mean, made.config.std) == ((0.0,), (1.0,))
+    assert [sample.name for sample in made.pictures.dataset.splits["val"]] == ["phantom_04"]
+    augmentation = made.pictures.augmentation
+    assert augmentation.crop == made.pictures.read(0)[0].shape[1:]
+    assert (augmentation.rotate, augmentation.colour) == (9.0, 0.3)
+    for name, value in (("blur", 0.5), ("oversample_foreground", 0.5), ("cutmix", 0.5), ("clip_length", 2)):
+        with pytest.raises(UsageError, match=f"{name} is {value}, which means nothing for volumes; leave it out"):
+            plan(settings(**plain | {name: value}, crop=None))
+    with pytest.raises(UsageError, match="holds volumes, which are standardised one by one; leave out input_range"):
+        plan(settings(**plain, crop=None, input_range=(0, 400)))
+    with pytest.raises(UsageError, match=r"crop is \[12, 14\]; give depth, height and width"):
+        plan(settings(**plain))
+    with pytest.raises(UsageError, match="the task is multiclass on volumes; choose from sweepnet_volume_small, "):
+        plan(settings(**plain | {"model": "sweepnet_small"}))
+    with pytest.raises(UsageError, match=r"crop is \[8, 8, 8\]; give height and width"):
+        plan(settings(crop=(8, 8, 8)))

@@ -6,21 +6,23 @@ from functools import partial
 
 import torch
 
-from ..models import CONTROLS, MODELS
+from ..layers.stages import LAYOUT
+from ..models import CONTROLS, MODELS, VOLUME_SEGMENTERS
 from .case import Case, Row, Run, comparison
 from .memory import MISSING, peak_bytes
 from .runs import network_run
 from .timing import Timer
 
 NUM_CLASSES = 11
+CHANNELS = {2: 3, 3: 1}  # of a colour picture and of a scan, by their dimensions
 
 
 def cases(quick: bool) -> list[Case]:
-    """All cases, on pictures of 256 x 256 or, if ``quick``, 32 x 32 pixels."""
+    """All cases, on pictures of 256 x 256 or, if ``quick``, 32 x 32 pixels, and volumes of about as many voxels."""
     side = 32 if quick else 256
-    size = f"{side}x{side}"
     found = []
     for model, control in CONTROLS.items():
+        size = "x".join(map(str, size_of(model, side)))
         for way in ("inference", "training step"):
             row = Row(f"{model} {way}", size, f"{control} {way}")
             found.append(Case([row], comparison(partial(_runs, [row.name, row.against], [model, control], side))))
@@ -34,10 +36,17 @@ def _runs(names: Sequence[str], models: Sequence[str], side: int) -> dict[str, R
 
 
 def run(model: str, side: int, training: bool) -> Run:
-    """A pass of a model over one random picture."""
-    network = MODELS[model](num_classes=NUM_CLASSES)
-    picture = torch.randn(1, 3, side, side).to(memory_format=torch.channels_last)
+    """A pass of a model over one random picture or volume."""
+    size = size_of(model, side)
+    network = MODELS[model](num_classes=NUM_CLASSES, in_channels=CHANNELS[len(size)])
+    picture = torch.randn(1, CHANNELS[len(size)], *size).to(memory_format=LAYOUT[len(size)])
     return network_run(network, picture, training=training)
+
+
+def size_of(model: str, side: int) -> tuple[int, ...]:
+    """A picture of ``side`` rows and columns, or the cube of about as many voxels that a model for volumes takes."""
+    dimensions = 3 if model in VOLUME_SEGMENTERS else 2
+    return (round(side ** (2 / dimensions)),) * dimensions
 
 
 def _measure_memory(models: Sequence[str], side: int, timer: Timer, rows: Sequence[Row]) -> list[Row]:

@@ -61,8 +61,9 @@ def val(
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         model: Model folder; by default the nuclei model that comes with sweepseg.
         split: train, val or test.
-        hold_out: Measure on the training pictures whose names start with this, as `train --hold-out` leaves them out.
-        boundary: Measure the boundary F1 too.
+        hold_out: Measure on the training pictures whose names start with this, or are in such a share as 1/5, as
+            `train --hold-out` leaves them out.
+        boundary: Measure the boundary F1 too, of pictures.
         flip: Average over the picture and its mirror image.
         scales: Average over these sizes of the picture, such as 0.75 1 1.25.
         video: Measure video by video instead: consistency over 8 frames and, of one object, J, F, recall and decay.
@@ -74,6 +75,7 @@ def val(
     from ..inference.averaging import Averaged
     from ..models.folder import bundled_model, load
     from ..tasks import TASKS
+    from ..tasks.checks import check_dimensions
     from ..tasks.evaluation import evaluate, evaluate_videos
     from .progress import tracker
 
@@ -81,13 +83,15 @@ def val(
     config = segmenter.config
     dataset = open_by_name(data, task=config.task, input_range=config.input_range)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
+    check_dimensions(segmenter, dataset)
     if dataset.classes != config.classes:
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")
     if not any(sample.annotated for sample in dataset.splits.get(split, ())):
         raise UsageError(f"{data} has no annotated pictures in {split}; it has {', '.join(dataset.splits)}")
     task = TASKS[config.task](len(config.classes))
-    if video and not task.outlined:
-        raise UsageError(f"video is not measured for {task.name}; leave out --video")
+    if video and (dataset.volumes or not task.outlined):
+        what = "volumes" if dataset.volumes else task.name
+        raise UsageError(f"video is not measured for {what}; leave out --video")
     progress = tracker("measuring", quiet=quiet)
     if video:
         found = evaluate_videos(segmenter, dataset, split, task, in_channels=len(config.mean), progress=progress)
@@ -129,10 +133,12 @@ def predict(
 ) -> int:
     """Segment an image, or every image of a folder; a classifier or reader of lines says what each is.
 
+    With a model for volumes the images are NIfTI files.
+
     Args:
         input: Image, Zarr folder, or folder of images.
-        output: Folder for the masks, `<stem>.png` each, with classes as indices, or for the answers,
-            `predictions.csv`; `report.jsonl` lists every input.
+        output: Folder for the masks, `<stem>.png` each, with classes as indices, or `<stem>.nii.gz` with the affine of
+            the volume, or for the answers, `predictions.csv`; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
@@ -280,6 +286,7 @@ def info(model: str | None = None, json: bool = False) -> int:
     from torch import nn
 
     from ..layers.blocks import count_parameters
+    from ..layers.stages import dimensions_of
     from ..models import MODELS
     from ..models.folder import bundled_model, load
 
@@ -290,6 +297,7 @@ def info(model: str | None = None, json: bool = False) -> int:
     else:
         segmenter = load(model or bundled_model())
         network, facts = segmenter.network, asdict(segmenter.config)
+    facts |= {"takes": "volumes" if dimensions_of(network) == 3 else "images"}
     facts |= {"parameters": count_parameters(network), "streamable": getattr(network, "streamable", False)}
     if json:
         print_json(facts)

@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 
-EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff", "av": "video"}
+EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff", "av": "video", "nibabel": "volumes"}
 
 
 def findings() -> list[str]:

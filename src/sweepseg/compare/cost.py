@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..benchmark.memory import MISSING, peak_bytes
 from ..benchmark.timing import Timer
+from ..layers.stages import LAYOUT
 from ..ops import use_backend
 from . import BUILDERS
 
@@ -32,13 +33,13 @@ class Cost:
     peak_mb: float
 
 
-def measure(model: str, arguments: Mapping[str, int], size: tuple[int, int]) -> Cost:
+def measure(model: str, arguments: Mapping[str, int], size: tuple[int, ...]) -> Cost:
     """The cost of a model on a picture.
 
     Args:
         model: Key of `BUILDERS`.
         arguments: Those of its builder, ``num_classes`` and ``in_channels``.
-        size: Height and width of the picture in pixels.
+        size: Height and width of the picture in pixels; of a volume depth, height and width.
     """
     run = inference(model, arguments, size)
     with one_thread():
@@ -47,10 +48,11 @@ def measure(model: str, arguments: Mapping[str, int], size: tuple[int, int]) -> 
     return Cost(multiply_adds(run), median(times), peak / 1e6)
 
 
-def inference(model: str, arguments: Mapping[str, int], size: tuple[int, int]) -> Callable[[], object]:
-    """The forward pass of a new network over a random picture."""
-    network = BUILDERS[model](**arguments).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload] # not in its stubs
-    picture = torch.randn(1, arguments["in_channels"], *size).to(memory_format=torch.channels_last)
+def inference(model: str, arguments: Mapping[str, int], size: tuple[int, ...]) -> Callable[[], object]:
+    """The forward pass of a new network over a random picture or volume."""
+    layout = LAYOUT[len(size)]
+    network = BUILDERS[model](**arguments).to(memory_format=layout).eval()  # type: ignore[call-overload] # not in its stubs
+    picture = torch.randn(1, arguments["in_channels"], *size).to(memory_format=layout)
     return partial(torch.no_grad()(network), picture)
 
 

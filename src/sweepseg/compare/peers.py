@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..layers.stages import cropped, padded
 
 
 class Whole(nn.Module):
@@ -24,21 +25,27 @@ class Whole(nn.Module):
         network: Maps (B, C, H, W) to logits at H x W or at a fraction of it, which are enlarged bilinearly.
         multiple: Pictures are padded to this, below and to the right by replication, and their logits cropped.
         logits: Takes the logits from what the network returns.
+        dimensions: 2 for images, 3 for volumes (B, C, D, H, W), whose logits are at their size.
     """
 
-    def __init__(self, network: nn.Module, multiple: int, logits: Callable[..., Tensor] = lambda output: output):
+    def __init__(
+        self,
+        network: nn.Module,
+        multiple: int,
+        logits: Callable[..., Tensor] = lambda output: output,
+        *,
+        dimensions: int = 2,
+    ):
         super().__init__()
-        self.network, self.multiple, self.logits = network, multiple, logits
+        self.network, self.multiple, self.logits, self.dimensions = network, multiple, logits, dimensions
 
     def forward(self, image: Tensor) -> Tensor:
         """Images (B, C, H, W) -> logits (B, num_classes, H, W)."""
-        height, width = image.shape[-2:]
-        padding = (0, -width % self.multiple, 0, -height % self.multiple)
-        padded = F.pad(image, padding, mode="replicate")
-        logits = self.logits(self.network(padded))
-        if logits.shape[-2:] != padded.shape[-2:]:
-            logits = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
+        enlarged = padded(image, self.multiple)
+        logits = self.logits(self.network(enlarged))
+        if logits.shape[2:] != enlarged.shape[2:]:
+            logits = F.interpolate(logits, size=enlarged.shape[2:], mode="bilinear", align_corners=False)
+        return cropped(logits, image.shape[2:])
 
 
 def smp_unet_resnet18(num_classes: int, in_channels: int = 3) -> nn.Module:
@@ -58,15 +65,26 @@ def segformer_b0(num_classes: int, in_channels: int = 3) -> nn.Module:
 
 def monai_unet(num_classes: int, in_channels: int = 3) -> nn.Module:
     """U-Net with two residual units a level, of MONAI (Apache-2.0), at the widths of its documentation."""
+    return _monai_unet(2, num_classes, in_channels)
+
+
+def monai_unet_volume(num_classes: int, in_channels: int = 1) -> nn.Module:
+    """U-Net for volumes, `monai_unet` in three dimensions."""
+    return _monai_unet(3, num_classes, in_channels)
+
+
+def _monai_unet(dimensions: int, num_classes: int, in_channels: int) -> nn.Module:
     unet = _package("monai.networks.nets").UNet
     widths, strides = (16, 32, 64, 128, 256), (2, 2, 2, 2)
-    return Whole(unet(2, in_channels, num_classes, channels=widths, strides=strides, num_res_units=2), 16)
+    network = unet(dimensions, in_channels, num_classes, channels=widths, strides=strides, num_res_units=2)
+    return Whole(network, 16, dimensions=dimensions)
 
 
 PEERS: dict[str, Callable[..., nn.Module]] = {
     "smp_unet_resnet18": smp_unet_resnet18,
     "segformer_b0": segformer_b0,
     "monai_unet": monai_unet,
+    "monai_unet_volume": monai_unet_volume,
 }
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, printable
-from ..io.images import to_unit
+from ..io.files import is_volume
+from ..io.nifti import read_affine
 from .dataset import DataSet, Problem, Sample
-from .pairs import check_size, read_pixels, read_target
+from .pairs import check_size, read_pixels, read_target, scaled
 from .statistics import Progress, count_labels
 
 
@@ -21,7 +22,7 @@ class SplitReport:
     Attributes:
         samples: Images that could be read.
         annotated: Masks, or other annotations, that could be read.
-        sizes: Images of each (width, height).
+        sizes: Images of each (width, height), volumes of each (width, height, depth).
         channels: Images of each number of channels.
         dtypes: Images of each pixel type.
         class_pixels: Pixels of each class, int64 (K,); where there are no masks, images or characters.
@@ -32,7 +33,7 @@ class SplitReport:
     samples: int = 0
     annotated: int = 0
     ignored: int = 0
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, ...]] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
     dtypes: Counter[str] = field(default_factory=Counter)
 
@@ -66,7 +67,7 @@ class Report:
         for split, part in self.splits.items():
             annotations = "masks" if data.unit == "pixel" else "annotated"
             lines.append(f"{split}: {part.samples} images, {part.annotated} {annotations}")
-            lines.append(f"  sizes: {_listed({f'{w}x{h}': n for (w, h), n in part.sizes.most_common()})}")
+            lines.append(f"  sizes: {_listed({'x'.join(map(str, size)): n for size, n in part.sizes.most_common()})}")
             lines.append(f"  channels: {_listed(part.channels)}; types: {_listed(part.dtypes)}")
             for name, pixels, share in zip(data.classes, part.class_pixels, part.class_shares, strict=True):
                 if part.annotated:
@@ -94,6 +95,13 @@ def check(dataset: DataSet, *, progress: Progress = iter) -> Report:
     ((), 24)
     """
     problems = list(dataset.problems)
+    if dataset.volumes and dataset.input_range is not None:
+        problems.append(
+            Problem(dataset.root, "holds volumes, which are standardised one by one; leave out input_range")
+        )
+    if not dataset.volumes:
+        every = (sample.image for samples in dataset.splits.values() for sample in samples)
+        problems += [Problem(path, "is a volume among images; keep one kind") for path in filter(is_volume, every)]
     splits: dict[str, SplitReport] = {}
     for split, samples in dataset.splits.items():
         splits[split] = part = SplitReport(np.zeros(len(dataset.classes), np.int64))
@@ -113,13 +121,13 @@ def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport) -> list[P
     problems = []
     size = None
     try:
-        image = read_pixels(sample)  # (H, W, C)
-        size = image.shape[:2]
+        image = read_pixels(sample)  # (H, W, C) or (D, H, W, C)
+        size = image.shape[:-1]
         part.samples += 1
         part.sizes[size[::-1]] += 1
-        part.channels[image.shape[2]] += 1
+        part.channels[image.shape[-1]] += 1
         part.dtypes[str(image.dtype)] += 1
-        to_unit(image, dataset.input_range)
+        scaled(image, dataset.input_range)
     except InputError as error:
         problems.append(Problem(Path(str(error.path)), error.reason))
     except ValueError as error:
@@ -136,9 +144,19 @@ def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport) -> list[P
             problems.append(Problem(sample.mask, "every pixel is ignored, so nothing is learned from it", "warning"))
         if size is not None and target.ndim >= 2:
             check_size(sample, size, target)
+        if size is not None and len(size) == 3 and sample.mask is not None:
+            _check_place(sample.image, sample.mask)
     except InputError as error:
         problems.append(Problem(Path(str(error.path)), error.reason))
     return problems
+
+
+def _check_place(image: Path, mask: Path) -> None:
+    """Refuse a mask whose affine is not that of its volume: it would be turned otherwise when it is read."""
+    if not np.allclose(read_affine(image), read_affine(mask), atol=1e-3):  # mm
+        raise InputError(
+            mask, f"lies elsewhere than {image.name}: their affines differ; save it with that of the volume"
+        )
 
 
 def _listed(counts: Mapping[int, int] | Mapping[str, int]) -> str:

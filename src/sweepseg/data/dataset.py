@@ -1,11 +1,13 @@
 """What a data set is: samples by split, classes, and how mask values become classes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from ..errors import UsageError
+from ..io.files import is_volume
 
 Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence"]
 Color = tuple[int, int, int]
@@ -83,22 +85,31 @@ class DataSet:
     problems: tuple[Problem, ...] = ()
     unit: ClassVar[str]
 
+    @property
+    def volumes(self) -> bool:
+        """Whether its samples are volumes, (D, H, W), by the names of their files."""
+        images = [sample.image for samples in self.splits.values() for sample in samples]
+        return bool(images) and all(map(is_volume, images))
+
     def hold_out(self, prefix: str) -> Self:
         """The same set where the training samples named ``prefix...`` form "val", in place of any former "val".
 
         With sequence names as prefixes this is leave-one-sequence-out validation: frames of one sequence never stand
-        on both sides.
+        on both sides. ``1/5`` holds out every fifth sample in the order of their names instead: the 5th, the 10th, ...
 
         Raises:
             UsageError: No training sample, or every one, has the prefix.
         """
         train = self.splits.get("train", ())
-        held = tuple(sample for sample in train if sample.name.startswith(prefix))
-        kept = tuple(sample for sample in train if not sample.name.startswith(prefix))
+        share = re.fullmatch(r"1/([1-9][0-9]*)", prefix)
+        names = sorted(sample.name for sample in train)
+        chosen = {*names[int(share[1]) - 1 :: int(share[1])]} if share else {n for n in names if n.startswith(prefix)}
+        held = tuple(sample for sample in train if sample.name in chosen)
+        kept = tuple(sample for sample in train if sample.name not in chosen)
         if not held or not kept:
             raise UsageError(
                 f"{len(held)} of {len(train)} training samples of {self.root} start with {prefix!r}; "
-                "name a prefix that some of them have, but not all"
+                "name a prefix that some of them have, but not all, or a share such as 1/5"
             )
         return replace(self, splits={**self.splits, "train": kept, "val": held})
 

@@ -179,7 +179,7 @@ LAYOUTS = {
     "voc": Layout(voc, "{JPEGImages,SegmentationClass}/NAME.png and ImageSets/Segmentation/{train,val,test}.txt"),
     "ade20k": Layout(ade20k, "{images,annotations}/{training,validation}/NAME.png"),
     "coco_stuff": Layout(coco_stuff, "{images,annotations}/{train2017,val2017}/NAME.png"),
-    "nnunet": Layout(nnunet, "imagesTr/CASE_0000.png, labelsTr/CASE.png and dataset.json"),
+    "nnunet": Layout(nnunet, "imagesTr/CASE_0000.png (or .nii.gz), labelsTr/CASE.png and dataset.json"),
     "default": Layout(default, "{images,masks}/{train,val,test}/NAME.png or {train,val,test}/{images,masks}/NAME.png"),
     "lists": Layout(lists, "{images,masks}/NAME.png and {train,val,test}.txt"),
 }

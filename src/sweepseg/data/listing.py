@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError
-from ..io.files import find_images
+from ..io.files import find_images, without_suffix
 from .classes import Label
 from .dataset import Problem, Sample
 
@@ -69,7 +69,7 @@ def by_name(folder: Path, suffix: str = "") -> Files:
     except UsageError:  # no such folder, or no image in it: what that means depends on the folder
         return files
     for found in images:
-        name = found.relative.with_suffix("").as_posix()
+        name = without_suffix(found.relative).as_posix()
         if name.endswith(suffix):
             files.setdefault(name.removesuffix(suffix), []).append(found.path)
     return files
@@ -99,7 +99,7 @@ def listed(listing: Listing, list_file: Path, images: Files) -> Files:
     """
     chosen: Files = {}
     for line in filter(None, map(str.strip, read_text(list_file).splitlines())):
-        candidates = (line, Path(line).with_suffix("").as_posix(), Path(line.split()[0]).stem)
+        candidates = (line, without_suffix(Path(line)).as_posix(), Path(line.split()[0]).stem)
         name = next((candidate for candidate in candidates if candidate in images), None)
         if name is None:
             listing.problems.append(Problem(list_file, f"names {line}, which is not among the images"))

@@ -1,4 +1,4 @@
-"""The layout of nnU-Net, in which each channel of an image may be a file."""
+"""The layouts of nnU-Net, in which each channel of an image may be a file, and of the Decathlon, from which it came."""
 
 import json
 import re
@@ -14,17 +14,20 @@ from .listing import Files, Listing, by_name, read_text
 def nnunet(root: Path) -> Listing | None:
     """`imagesTr/CASE_0000.png` (further channels: `_0001`, ...) with `labelsTr/CASE.png`, and `imagesTs` to test on.
 
-    The labels are those of `dataset.json`. Volumes are not read yet.
-    Source: Isensee et al., nnU-Net, Nature Methods 18, 2021; github.com/MIC-DKFZ/nnUNet, dataset-format.md.
+    The labels are those of `dataset.json`, for pictures and volumes. That of the Medical Segmentation Decathlon, which
+    names no file ending, serves as well: `imagesTr/CASE.nii.gz`, with channels along the fourth axis.
+    Source: Isensee et al., nnU-Net, Nature Methods 18, 2021; github.com/MIC-DKFZ/nnUNet, dataset-format.md; Antonelli
+    et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022.
     """
     if not (root / "imagesTr").is_dir():
         return None
-    labels, ending = _read_description(root / "dataset.json")
+    labels, ending, numbered = _read_description(root / "dataset.json")
     listing = Listing(labels)
     for split, part in (("train", "Tr"), ("test", "Ts")):
         image_folder, mask_folder = root / f"images{part}", root / f"labels{part}"
         if image_folder.is_dir():
-            cases = _by_case(listing, _of_type(by_name(image_folder), ending))
+            files = _of_type(by_name(image_folder), ending)
+            cases = _by_case(listing, files) if numbered else files
             images = {case: paths[:1] for case, paths in cases.items()}
             channels = {case: tuple(paths[1:]) for case, paths in cases.items()}
             masks = _of_type(by_name(mask_folder), ending)
@@ -32,14 +35,18 @@ def nnunet(root: Path) -> Listing | None:
     return listing
 
 
-def _read_description(path: Path) -> tuple[tuple[Label, ...], str]:
-    """The labels in a `dataset.json`, and how the names of its images and masks end."""
+def _read_description(path: Path) -> tuple[tuple[Label, ...], str, bool]:
+    """The labels in a `dataset.json`, how the names of its files end, and whether those of images number channels."""
     try:
         described = json.loads(read_text(path))
-        ending, labels = described["file_ending"], described["labels"]
+        labels, decathlon = described["labels"], "file_ending" not in described and "modality" in described
+        ending = ".nii.gz" if decathlon else described["file_ending"]
         if ending not in IMAGE_SUFFIXES:
-            raise UsageError(f"{path}: file_ending is {ending}; pictures are read, such as .png; volumes come later")
-        return checked(parse_entries({"name": name, "value": value} for name, value in labels.items()), path), ending
+            known = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise UsageError(f"{path}: file_ending is {ending}; what is read ends in {known}")
+        named = {name: int(value) for value, name in labels.items()} if decathlon else labels
+        entries = ({"name": name, "value": value} for name, value in named.items())
+        return checked(parse_entries(entries), path), ending, not decathlon
     except (AttributeError, KeyError, TypeError):
         wanted = '{"file_ending": ".png", "labels": {"background": 0, ...}, ...}'
         raise UsageError(f"{path} is not that of an nnU-Net data set; write {wanted}") from None
@@ -48,7 +55,11 @@ def _read_description(path: Path) -> tuple[tuple[Label, ...], str]:
 
 
 def _of_type(files: Files, ending: str) -> Files:
-    chosen = {name: [path for path in paths if path.suffix == ending] for name, paths in files.items()}
+    """The files that end so, without the `._` files that macOS puts beside others and into archives."""
+    chosen = {
+        name: [path for path in paths if path.name.endswith(ending) and not path.name.startswith("._")]
+        for name, paths in files.items()
+    }
     return {name: paths for name, paths in chosen.items() if paths}
 
 

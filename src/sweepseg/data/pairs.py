@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..io.files import is_volume
 from ..io.idx import read_idx
 from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import read_mask
+from ..io.nifti import read_volume, standardised
 from .dataset import DataSet, InputRange, Sample, SegmentationSet
 
 
@@ -24,7 +26,7 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
     Returns:
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
         indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
-        for sequences the characters, (L,).
+        for sequences the characters, (L,). Volumes are (C, D, H, W), standardised, with a target (D, H, W).
 
     Raises:
         InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
@@ -38,30 +40,36 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
     image = read_input(sample, in_channels, input_range=dataset.input_range)
     target = read_target(dataset, sample)
     if target.ndim >= 2:
-        check_size(sample, image.shape[-2:], target)
+        check_size(sample, image.shape[1:], target)
     return image, target
 
 
 def read_input(sample: Sample, in_channels: int, *, input_range: InputRange | None = None) -> np.ndarray:
-    """The image of `read_pair`: float32 (C, H, W) in [0, 1]."""
+    """The image of `read_pair`: float32 (C, H, W) in [0, 1] or (C, D, H, W) standardised."""
     pixels = read_pixels(sample)
     try:
-        image = fit_channels(to_unit(pixels, input_range), in_channels)  # (H, W, C)
+        image = fit_channels(scaled(pixels, input_range), in_channels)  # (H, W, C)
     except ValueError as error:
         raise InputError(sample.image, str(error)) from None
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0))
 
 
 def read_pixels(sample: Sample) -> np.ndarray:
-    """The image as stored, (H, W, C); channels that have files of their own are stacked."""
+    """The image as stored, (H, W, C) or (D, H, W, C); channels that have files of their own are stacked."""
     if sample.page is not None:
         return read_idx(sample.image)[sample.page][..., None]
-    parts = [read_image(path) for path in (sample.image, *sample.channels)]
+    read = read_volume if is_volume(sample.image) else read_image
+    parts = [read(path) for path in (sample.image, *sample.channels)]
     for path, part in zip(sample.channels, parts[1:], strict=True):
-        if (part.shape[:2], part.dtype) != (parts[0].shape[:2], parts[0].dtype):
-            first = f"{sample.image.name} is {_size(parts[0].shape[:2])} {parts[0].dtype}"
-            raise InputError(path, f"is {_size(part.shape[:2])} {part.dtype} but {first}; convert one of them")
-    return np.concatenate(parts, axis=2)
+        if (part.shape[:-1], part.dtype) != (parts[0].shape[:-1], parts[0].dtype):
+            first = f"{sample.image.name} is {_size(parts[0].shape[:-1])} {parts[0].dtype}"
+            raise InputError(path, f"is {_size(part.shape[:-1])} {part.dtype} but {first}; convert one of them")
+    return np.concatenate(parts, axis=-1)
+
+
+def scaled(pixels: np.ndarray, input_range: InputRange | None = None) -> np.ndarray:
+    """Pixels (H, W, C) in [0, 1], see `to_unit`; volumes (D, H, W, C) `standardised`."""
+    return standardised(pixels) if pixels.ndim == 4 else to_unit(pixels, input_range)
 
 
 def read_target(dataset: DataSet, sample: Sample) -> np.ndarray:
@@ -95,7 +103,7 @@ def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
         return target
     seen = read_mask(sample.field_of_view) != 0  # (H, W)
     if seen.shape != target.shape[-2:]:
-        sizes = f"is {_size(seen.shape)} but the mask is {_size(target.shape)}"
+        sizes = f"is {_size(seen.shape)} but the mask is {_size(target.shape[-2:])}"
         raise InputError(sample.field_of_view, f"{sizes}; resize one of them")
     return np.where(seen, target, dataset.ignore_index)
 
@@ -121,10 +129,11 @@ def _read_labels(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
 
 
 def check_size(sample: Sample, size: tuple[int, ...], target: np.ndarray) -> None:
-    """Refuse a target (..., H, W) that is not of its image's ``size`` (H, W)."""
-    if target.shape[-2:] != size:
+    """Refuse a target (..., H, W) that is not of its image's ``size`` (H, W); of volumes with a D in front."""
+    if target.shape[-len(size) :] != size:
         assert sample.mask is not None
-        sizes = f"mask {sample.mask.name} is {_size(target.shape)} but its image is {_size(size)}"
+        found = target.shape[-len(size) :]
+        sizes = f"mask {sample.mask.name} is {_size(found)} but its image is {_size(size)}"
         raise InputError(sample.mask, f"{sizes}; resize one of them")
 
 
@@ -153,7 +162,7 @@ def _read_file(dataset: SegmentationSet, path: Path) -> np.ndarray:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[-1]}x{shape[-2]}"
+    return "x".join(map(str, shape[::-1]))
 
 
 def _ranges(values: set[int]) -> str:

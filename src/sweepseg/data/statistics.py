@@ -19,7 +19,8 @@ def channel_stats(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over all pixels of a split, in the [0, 1] units of `read_pair`.
 
-    A channel that is constant gets the deviation 1, so that no normalisation divides by zero.
+    A channel that is constant gets the deviation 1, so that no normalisation divides by zero. Those of volumes, which
+    are standardised one by one when they are read, are 0 and 1.
 
     Raises:
         InputError: An image cannot be read.
@@ -29,6 +30,8 @@ def channel_stats(
     >>> 0 < mean[0] < 1, 0 < std[0] < 1
     (True, True)
     """
+    if dataset.volumes:
+        return (0.0,) * in_channels, (1.0,) * in_channels
     pixels, total, squares = 0, np.zeros(in_channels), np.zeros(in_channels)
     for sample in progress(dataset.splits[split]):
         image = read_input(sample, in_channels, input_range=dataset.input_range).astype(np.float64)

@@ -20,7 +20,7 @@ class Averaged(nn.Module):
         scales: Sizes of the views over that of the image, each more than 0.
 
     Raises:
-        UsageError: No scale, or one that is not more than 0; or the model remembers earlier frames.
+        UsageError: No scale, or one that is not more than 0; or the model remembers earlier frames or takes volumes.
 
     >>> import sweepseg
     >>> model = Averaged(sweepseg.load(sweepseg.bundled_model()), flip=True, scales=(1.0, 1.5))
@@ -36,6 +36,8 @@ class Averaged(nn.Module):
             raise UsageError(
                 "a model that remembers earlier frames is not averaged over views; leave out flip and scales"
             )
+        if model.volumes:
+            raise UsageError("a model for volumes is not averaged over views; leave out flip and scales")
         self.task = mask_task(model)
         self.model, self.flip, self.scales = model, flip, tuple(scales)
 

@@ -25,6 +25,7 @@ READING = 100_000_000  # that GDAL or Zarr and GDAL's cache take, 80 MB, and wha
 WORKSPACE = 2.25  # peak of the process over that of its tensors: kernels allocate too; 1.2 to 2.1 were measured
 WORKSPACE_IN_PARTS = 3.5  # the same where maps of many sizes come and go and leave gaps; 2.0 to 3.3 were measured
 SIDE = 64  # rows and columns of the image that is segmented to see what a pixel takes
+DEPTH = 16  # slices, rows and columns of a volume to the same end
 WINDOWS = range(512, 0, -64)  # rows and columns of windows
 
 
@@ -98,10 +99,12 @@ def check_tile(model: Segmenter, width: int, memory: int, *, tile: int, written:
 
 
 def _pixel_bytes(model: Segmenter) -> float:
-    """Bytes that a process takes for a pixel of an image that is segmented whole."""
+    """Bytes that a process takes for a pixel of an image, or a voxel of a volume, that is segmented whole."""
+    volume = np.zeros((DEPTH, DEPTH, DEPTH, len(model.config.mean)), np.float32)
+    image = volume if model.volumes else _Blank(model).read(0, SIDE, 0, SIDE)
     with _Alive() as alive, suppress(ValueError):  # a model that gives NaN is refused with its first image
-        segment(model, _Blank(model).read(0, SIDE, 0, SIDE))
-    return WORKSPACE * alive.peak / SIDE**2
+        segment(model, image)
+    return WORKSPACE * alive.peak / image[..., 0].size
 
 
 def _peaks(model: Segmenter) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -14,9 +15,18 @@ from typing import cast
 import numpy as np
 
 from ..errors import InputError, UsageError
-from ..io.files import Found, atomic_write, find_images, is_zarr, only_run, open_regular, remove_stale_temporaries
+from ..io.files import (
+    Found,
+    atomic_write,
+    find_images,
+    is_zarr,
+    only_run,
+    open_regular,
+    remove_stale_temporaries,
+    without_suffix,
+)
 from ..io.header import exceeds
-from ..io.images import read_image, write_image
+from ..io.images import write_image
 from ..io.mask_windows import geotiff_windows
 from ..io.raster import read_georeference
 from ..io.windows import open_windows
@@ -27,7 +37,7 @@ from .memory import max_pixels
 from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
 from .recognise import predict_answers
-from .segment import Segmentation, mask_files, segment
+from .segment import Segmentation, mask_files, read, segment
 from .windows import Array
 
 LARGE = 1_000_000  # pixels that take some seconds
@@ -54,16 +64,18 @@ def predict(
     """Segment an image or a folder of images, each by itself, so that no mask depends on what else is in the folder.
 
     Images that do not fit in memory, and Zarr folders, are read and segmented in parts, with the whole image's result.
-    A model that says one thing of a whole image gives a table instead; see `recognise.predict_answers`.
+    With a model for volumes the inputs are NIfTI files, which are segmented whole. A model that says one thing of a
+    whole image gives a table instead; see `recognise.predict_answers`.
 
     Args:
         source: An image file, a Zarr folder, or a folder that is searched with its subfolders.
         model: What `sweepseg.load` returned.
         output: Folder for the masks; they keep the relative path and stem of their image: `<stem>.png`, or
-            `<stem>/<class>.png` for multilabel. `report.jsonl` says for each input what became of it.
+            `<stem>/<class>.png` for multilabel, or `<stem>.nii.gz` with the affine of the volume. `report.jsonl` says
+            for each input what became of it.
         overlay: Also write `<stem>.overlay.png`.
         probs: Also write `<stem>.probs.npz` with float16 probabilities (K, H, W), which are refused for images that do
-            not fit in memory.
+            not fit in memory; of volumes (K, D, H, W) in the orientation of `io.nifti.read_volume`.
         geotiff: Also write the mask as `<stem>.tif` with the coordinate reference system, the transform and, where a
             byte can hold it, the value of missing pixels of the image. Missing pixels are segmented like others.
         skip_existing: Leave out inputs whose outputs are there; each is written whole, so this continues a run.
@@ -101,8 +113,10 @@ def predict(
     if geotiff and find_spec("rasterio") is None:
         raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')
     _check_tiles(tile, overlap, probs)
+    if model.volumes and (overlay or geotiff or tile):
+        raise UsageError("volumes are segmented whole into NIfTI labels; leave out overlay, geotiff and tile")
     allowed = max_pixels(model, memory)
-    targets = [_targets(found, output, model.config, overlay, probs, geotiff) for found in inputs]
+    targets = [_targets(found, output, model.config, overlay, probs, geotiff, model.volumes) for found in inputs]
     _refuse_overwriting(source, inputs, output, targets)
     with only_run(output):
         report = output / "report.jsonl"
@@ -127,15 +141,15 @@ def predict(
                             with open_regular(found.path) as file:
                                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
                             row |= {"sha256": digest}
-                        if zarr or exceeds(found.path, allowed):
+                        if not model.volumes and (zarr or exceeds(found.path, allowed)):
                             with open_windows(found.path) as windows:
                                 row |= parts.write(found, digest, windows, target)
                         else:
-                            image = read_image(found.path, max_pixels=allowed)
+                            image = read(model, found.path, max_pixels=allowed)
                             if tile:
                                 row |= parts.write(found, digest, Array(image, found.path), target)
                             else:
-                                row |= {"mode": "in memory", "height": image.shape[0], "width": image.shape[1]}
+                                row |= {"mode": "in memory", **_size(image)}
                                 with _listening(model, image, found.path.name, listen):
                                     _write(_segment(model, image, found.path), target, found.path)
                         result.done.append(found.path)
@@ -150,9 +164,11 @@ def predict(
         return result
 
 
-def _targets(found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool) -> Targets:
-    stem = output / found.relative.with_suffix("")
-    mask = stem if config.task == "multilabel" else _named(stem, ".png")
+def _targets(
+    found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool, volumes: bool
+) -> Targets:
+    stem = output / without_suffix(found.relative)
+    mask = stem if config.task == "multilabel" else _named(stem, ".nii.gz" if volumes else ".png")
     extra = _named(stem, ".overlay.png") if overlay else None, _named(stem, ".probs.npz") if probs else None
     masks = mask_files(mask, config)
     geotiffs = [path.with_suffix(".tif") for path in masks] if geotiff else []
@@ -178,8 +194,14 @@ def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets
 
 
 def _segment(model: Segmenter, image: np.ndarray, path: Path) -> Segmentation:
-    with refusing(path, *image.shape[:2]):
-        return segment(model, image)
+    with refusing(path, *image.shape[-3:-1]):
+        result = segment(model, image)
+    return replace(result, volume=path) if model.volumes else result
+
+
+def _size(image: np.ndarray) -> dict[str, object]:
+    """The size of an image (H, W, C) or volume (D, H, W, C), for the report."""
+    return dict(zip(("width", "height", "depth"), image.shape[-2::-1], strict=False))
 
 
 @contextmanager
@@ -187,7 +209,7 @@ def _listening(
     model: Segmenter, image: np.ndarray, name: str, listen: Callable[[str, int, int], None]
 ) -> Iterator[None]:
     """Have the stages of a model tell when they are done with an image that takes some seconds."""
-    stages = [*cast(StagedModel, model.network).stages.values()] if math.prod(image.shape[:2]) > LARGE else []
+    stages = [*cast(StagedModel, model.network).stages.values()] if math.prod(image.shape[:-1]) > LARGE else []
     done = 0
 
     def listen_once_more(*_: object) -> None:

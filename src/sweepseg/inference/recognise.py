@@ -12,12 +12,11 @@ import torch
 
 from ..errors import InputError, UsageError
 from ..io.files import Found, atomic_write, find_images, only_run, open_regular
-from ..io.images import read_image
 from ..models.segmenter import Segmenter
 from ..tasks import TASKS, Answer, Recognition
 from .outcome import Predicted
 from .parts import refusing
-from .segment import as_batch, as_input
+from .segment import as_batch, as_input, read
 
 
 def recognise(model: Segmenter, image: str | Path | np.ndarray) -> Answer:
@@ -33,7 +32,7 @@ def recognise(model: Segmenter, image: str | Path | np.ndarray) -> Answer:
         ValueError: The image does not suit the model, or makes it return something that is not finite.
     """
     task = _task(model)
-    unit = as_input(model, read_image(Path(image)) if isinstance(image, str | Path) else image)
+    unit = as_input(model, read(model, Path(image)) if isinstance(image, str | Path) else image)
     with torch.inference_mode():
         logits = model(as_batch(model, unit))
     (answer,) = task.answers(logits, model.config.classes)
@@ -75,7 +74,7 @@ def predict_answers(
                 try:
                     with open_regular(found.path) as file:
                         row |= {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
-                    pixels = read_image(found.path)
+                    pixels = read(model, found.path)
                     with refusing(found.path, *pixels.shape[:2]):
                         answer = recognise(model, pixels)
                 except InputError as error:

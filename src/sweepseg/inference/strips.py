@@ -45,10 +45,12 @@ class StripRunner:
         model: A streamable model, in evaluation mode: each sweep needs only what lies above.
 
     Raises:
-        ValueError: The model has a sweep that needs the whole picture.
+        ValueError: The model has a sweep that needs the whole picture, or takes volumes.
     """
 
     def __init__(self, model: StagedModel):
+        if model.dimensions == 3:
+            raise ValueError(f"{type(model).__name__} takes volumes, which are segmented whole and not row by row")
         if not model.streamable:
             raise ValueError(
                 f"{type(model).__name__} has sweeps that need the whole picture; "

@@ -49,6 +49,8 @@ class VideoSegmenter:
     """
 
     def __init__(self, model: Segmenter, *, cuts: bool = False, state: State | None = None):
+        if model.volumes:
+            raise UsageError(f"{model.config.builder} takes volumes, not frames; use a model for images")
         self.model, self.cuts, self.state = model, cuts, state
         self.began = True
         self._last: np.ndarray | None = None

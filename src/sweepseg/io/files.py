@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from ..errors import InputError, OutputError, UsageError, printable
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".zarr"})
+VOLUME_SUFFIXES = frozenset({".nii", ".nii.gz"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".zarr"}) | VOLUME_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,25 @@ def is_zarr(path: Path) -> bool:
     return path.suffix.lower() == ".zarr"
 
 
+def is_volume(path: Path) -> bool:
+    """Whether a file is a volume by its name."""
+    return suffix_of(path) in VOLUME_SUFFIXES
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix in lower case, of a compressed volume both.
+
+    >>> suffix_of(Path("a.b.PNG")), suffix_of(Path("a.b.nii.gz")), suffix_of(Path("a.tar.gz"))
+    ('.png', '.nii.gz', '.gz')
+    """
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def without_suffix(path: Path) -> Path:
+    """The path less what `suffix_of` is."""
+    return path.with_name(path.name[: len(path.name) - len(suffix_of(path))])
+
+
 def _below(root: Path, follow_links: bool) -> Iterator[Path]:
     inside = root.resolve()
     visited = set()
@@ -83,7 +103,7 @@ def _below(root: Path, follow_links: bool) -> Iterator[Path]:
             path = folder / entry.name
             is_folder = os.path.isdir(path) if entry.is_symlink() else entry.is_dir()  # the latter at any path length
             is_folder = is_folder and not is_zarr(path)
-            if not is_folder and path.suffix.lower() not in IMAGE_SUFFIXES:
+            if not is_folder and suffix_of(path) not in IMAGE_SUFFIXES:
                 continue
             leads_out = entry.is_symlink() and os.path.exists(path) and not path.resolve().is_relative_to(inside)
             if leads_out and not follow_links:

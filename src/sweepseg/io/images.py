@@ -88,20 +88,20 @@ def fit_channels(image: np.ndarray, in_channels: int) -> np.ndarray:
     """Give an image the number of channels that a model wants: grey is repeated, RGB becomes luma.
 
     Args:
-        image: (H, W, C) of any type.
+        image: (..., C) of any type.
         in_channels: The model's number of channels.
 
     Returns:
-        (H, W, in_channels) of the same type.
+        (..., in_channels) of the same type.
 
     Raises:
         ValueError: There is no rule for this pair of numbers.
     """
-    channels = image.shape[2]
+    channels = image.shape[-1]
     if channels == in_channels:
         return image
     if (channels, in_channels) == (1, 3):
-        return image.repeat(3, axis=2)
+        return image.repeat(3, axis=-1)
     if (channels, in_channels) == (3, 1):
         luma = image.astype(np.float64) @ np.array(LUMA)[:, None]
         return (luma if image.dtype.kind == "f" else np.rint(luma)).astype(image.dtype)

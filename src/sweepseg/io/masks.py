@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ..errors import InputError
 from .decode import decode, refusing
-from .files import atomic_write
+from .files import atomic_write, is_volume
 from .images import encode_png
+from .nifti import read_labels
 from .picture import MAX_PIXELS, upright
 
 Color = tuple[int, int, int]
@@ -18,7 +20,7 @@ Color = tuple[int, int, int]
 def read_mask(
     path: str | os.PathLike[str], *, colors: Mapping[Color, int] | None = None, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Read a PNG, TIFF or BMP mask; a palette image gives its indices, a 1-bit image 0 and 1.
+    """Read a PNG, TIFF or BMP mask; a palette image gives its indices, a 1-bit image 0 and 1. NIfTI: `read_labels`.
 
     Args:
         path: The mask.
@@ -26,12 +28,14 @@ def read_mask(
         max_pixels: Larger masks are refused from their header.
 
     Returns:
-        (H, W) uint8, uint16 or int32 in the displayed frame.
+        (H, W) uint8, uint16 or int32 in the displayed frame; of a volume (D, H, W).
 
     Raises:
         InputError: The file cannot be read (see `images.read_image`), its compression is lossy, or it holds colours
             that ``colors`` does not name.
     """
+    if is_volume(Path(path)):
+        return read_labels(path)
     picture = decode(path, max_pixels)
     if picture.lossy:
         raise InputError(path, "lossy compression changes labels; save masks as PNG")

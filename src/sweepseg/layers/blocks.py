@@ -5,18 +5,35 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..cells import MinGRU
 from .merge import Concat
 from .stages import Local, Swept
 from .sweep import Sweep, Sweeps
+from .volume import six_ways
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}  # by the dimensions of a map: 2 for images (H, W), 3 for volumes (D, H, W)
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class ConvNorm(nn.Sequential):
-    """3 x 3 (or k x k) convolution, batch norm, ReLU: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride))."""
+    """3 x 3 (or k x k) convolution, batch norm, ReLU: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)).
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1, relu: bool = True):
+    With ``dimensions=3`` the same over volumes (B, in, D, H, W).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        relu: bool = True,
+        dimensions: int = 2,
+    ):
         layers = [
-            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(out_channels),
+            CONV[dimensions](in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+            BATCH_NORM[dimensions](out_channels),
         ]
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
@@ -42,15 +59,15 @@ class ResidualConv(nn.Module):
 
     halo = 2
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, dimensions: int = 2):
         super().__init__()
-        self.first = ConvNorm(channels, channels)
-        self.second = ConvNorm(channels, channels, relu=False)
+        self.first = ConvNorm(channels, channels, dimensions=dimensions)
+        self.second = ConvNorm(channels, channels, relu=False, dimensions=dimensions)
         start_at_zero(self.second[1])
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) -> (B, channels, H, W)."""
+        """(B, channels, H, W) -> (B, channels, H, W), or with a D in front of the H."""
         return self.activation(x + self.second(self.first(x)))
 
 
@@ -63,15 +80,14 @@ class ContextBlock(nn.Module):
         channels: Channels C of the map.
         mixer: Maps (map, state) to (map, state), (B, C, H, W) to (B, C, H, W).
         expansion: Hidden channels of the pointwise network over C.
+        dimensions: 2, or 3 for maps (B, C, D, H, W).
     """
 
-    def __init__(self, channels: int, mixer: nn.Module, *, expansion: int = 2):
+    def __init__(self, channels: int, mixer: nn.Module, *, expansion: int = 2, dimensions: int = 2):
         super().__init__()
-        self.norm, self.mixer = nn.BatchNorm2d(channels), mixer
-        hidden = expansion * channels
-        self.pointwise = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1)
-        )
+        conv, norm, hidden = CONV[dimensions], BATCH_NORM[dimensions], expansion * channels
+        self.norm, self.mixer = norm(channels), mixer
+        self.pointwise = nn.Sequential(norm(channels), conv(channels, hidden, 1), nn.ReLU(), conv(hidden, channels, 1))
         start_at_zero(self.pointwise[-1])
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
@@ -85,14 +101,15 @@ class SweepMixer(nn.Module):
     """Sweeps with the 1 x 1 convolution that mixes their directions back into the channels.
 
     Args:
-        sweeps: A `Sweeps` module.
+        sweeps: A `Sweeps` or `VolumeSweeps` module.
         merged_channels: Channels of its output.
         channels: Channels of the map that goes in and comes out.
+        dimensions: 2, or 3 for maps (B, C, D, H, W).
     """
 
-    def __init__(self, sweeps: nn.Module, merged_channels: int, channels: int):
+    def __init__(self, sweeps: nn.Module, merged_channels: int, channels: int, *, dimensions: int = 2):
         super().__init__()
-        self.sweeps, self.project = sweeps, nn.Conv2d(merged_channels, channels, 1)
+        self.sweeps, self.project = sweeps, CONV[dimensions](merged_channels, channels, 1)
 
     def forward(self, x: Tensor, state=None) -> tuple[Tensor, object]:
         """(B, C, H, W) and the sweeps' states -> (B, channels, H, W) and their new states."""
@@ -103,23 +120,24 @@ class SweepMixer(nn.Module):
 class DepthwiseMixer(nn.Module):
     """The no-recurrence control of sweeps: a 7 x 7 depthwise convolution between two 1 x 1 convolutions.
 
-    Its width is chosen so that it has the parameters of the sweeps it stands for.
+    Over volumes it is one of 7 x 7 x 7. Its width is chosen so that it has the parameters of the sweeps it stands for.
 
     Args:
         channels: Channels C of the map.
         out_channels: Channels of the output. Default: C.
         parameters: How many parameters to have; met as closely as whole channels allow.
+        dimensions: 2, or 3 for maps (B, C, D, H, W).
     """
 
     halo = 3
 
-    def __init__(self, channels: int, out_channels: int | None = None, *, parameters: int):
+    def __init__(self, channels: int, out_channels: int | None = None, *, parameters: int, dimensions: int = 2):
         super().__init__()
-        out_channels = out_channels or channels
+        out_channels, conv = out_channels or channels, CONV[dimensions]
         # width * (C + 1) for the way in, width * (49 + 1) depthwise, (width + 1) * out_channels for the way out
-        width = round((parameters - out_channels) / (channels + out_channels + 51))
-        self.enter, self.leave = nn.Conv2d(channels, width, 1), nn.Conv2d(width, out_channels, 1)
-        self.depthwise = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        width = round((parameters - out_channels) / (channels + out_channels + 7**dimensions + 2))
+        self.enter, self.leave = conv(channels, width, 1), conv(width, out_channels, 1)
+        self.depthwise = conv(width, width, 7, padding=3, groups=width)
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
         """(B, C, H, W) -> (B, out_channels, H, W); the state is that of a mixer without one."""
@@ -154,13 +172,34 @@ def context_stage(
         control: Put a `DepthwiseMixer` in their place.
     """
     mixer = SweepMixer(Sweeps(sweeps, Concat()), merged_channels, channels)
-    if control:
-        depthwise = DepthwiseMixer(channels, parameters=count_parameters(mixer))
-        start_at_zero(depthwise.leave)
-        return Local(Stateless(ContextBlock(channels, depthwise)), [source], halo=DepthwiseMixer.halo)
-    start_at_zero(mixer.project)
     strips = all(isinstance(sweep, Sweep) and sweep.order.strips for sweep in sweeps)
-    return Swept(ContextBlock(channels, mixer), [source], strips=strips)
+    return _context_stage(source, channels, mixer, strips=strips, control=control, dimensions=2)
+
+
+def volume_context_stage(source: str, channels: int, hidden_size: int, *, control: bool) -> Local | Swept:
+    """`context_stage` over volumes (B, channels, D, H, W), swept in six directions by MinGRU cells.
+
+    Args:
+        source: The stage whose map goes in.
+        channels: Channels of that map and of the one that comes out.
+        hidden_size: Channels of each of the six sweeps.
+        control: Put a `DepthwiseMixer` in their place.
+    """
+    sweeps = six_ways(lambda: MinGRU(channels, hidden_size))
+    mixer = SweepMixer(sweeps, 6 * hidden_size, channels, dimensions=3)
+    return _context_stage(source, channels, mixer, strips=False, control=control, dimensions=3)
+
+
+def _context_stage(
+    source: str, channels: int, mixer: SweepMixer, *, strips: bool, control: bool, dimensions: int
+) -> Local | Swept:
+    if control:
+        depthwise = DepthwiseMixer(channels, parameters=count_parameters(mixer), dimensions=dimensions)
+        start_at_zero(depthwise.leave)
+        block = ContextBlock(channels, depthwise, dimensions=dimensions)
+        return Local(Stateless(block), [source], halo=DepthwiseMixer.halo)
+    start_at_zero(mixer.project)
+    return Swept(ContextBlock(channels, mixer, dimensions=dimensions), [source], strips=strips)
 
 
 def recurrent_stage(source: str, channels: int, layer: nn.Module, out_channels: int, *, control: bool) -> Local | Swept:

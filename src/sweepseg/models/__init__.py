@@ -39,6 +39,7 @@ from .textbook.region_gru import region_gru, region_gru_control
 from .textbook.simple_rnn import simple_rnn, simple_rnn_control
 from .textbook.time_distributed import time_distributed, time_distributed_control
 from .video import sweepnet_small_video, sweepnet_small_video_control
+from .volume import sweepnet_volume_small, sweepnet_volume_small_control
 
 SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
     "sweepnet_small": sweepnet_small,
@@ -74,6 +75,11 @@ SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
     "time_distributed_control": time_distributed_control,
 }
 
+VOLUME_SEGMENTERS: dict[str, Callable[..., StagedModel]] = {
+    "sweepnet_volume_small": sweepnet_volume_small,
+    "sweepnet_volume_small_control": sweepnet_volume_small_control,
+}
+
 CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "sweepnet_classifier": sweepnet_classifier,
     "sweepnet_classifier_control": sweepnet_classifier_control,
@@ -88,10 +94,11 @@ READERS: dict[str, Callable[..., nn.Module]] = {"crnn": crnn, "crnn_control": cr
 # what the networks of a family do -> those of them that can be chosen by name
 FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "segmentation": SEGMENTERS,
+    "volumes": VOLUME_SEGMENTERS,
     "classification": CLASSIFIERS,
     "sequence": READERS,
 }
-MODELS: dict[str, Callable[..., nn.Module]] = {**SEGMENTERS, **CLASSIFIERS, **READERS}
+MODELS: dict[str, Callable[..., nn.Module]] = {**SEGMENTERS, **VOLUME_SEGMENTERS, **CLASSIFIERS, **READERS}
 
 CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small": "sweepnet_small_control",
@@ -103,6 +110,7 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "reseg": "reseg_control",
     "r2unet": "r2unet_control",
     "sweepnet_small_video": "sweepnet_small_video_control",  # recurrent over time
+    "sweepnet_volume_small": "sweepnet_volume_small_control",
     "sweepnet_classifier": "sweepnet_classifier_control",
     "renet_classifier": "renet_classifier_control",
     "sequential_classifier": "sequential_classifier_control",

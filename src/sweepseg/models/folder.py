@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import ModelFileError, printable
 from ..io.model_folder import FORMAT, read_model_folder, write_model_folder
+from ..layers.stages import LAYOUT
 from . import MODELS
 from .segmenter import ModelConfig, Segmenter
 
@@ -47,7 +48,9 @@ def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] 
     except (TypeError, ValueError, RuntimeError) as error:  # torch refuses impossible sizes with any of these
         arguments = ", ".join(f"{name}={value!r}" for name, value in config.arguments.items())
         raise ModelFileError(f"model {config.builder} does not take {arguments}: {printable(error)}") from None
-    return Segmenter(network.to(memory_format=torch.channels_last), config)  # type: ignore[call-overload] # not in its stubs
+    model = Segmenter(network, config)
+    network.to(memory_format=LAYOUT[model.dimensions])  # type: ignore[call-overload] # not in its stubs
+    return model
 
 
 def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> None:
@@ -123,10 +126,10 @@ def _check_channels(model: Segmenter) -> None:
     config = model.config
     try:
         with torch.inference_mode():
-            logits = model(torch.zeros(1, len(config.mean), 16, 16))
+            logits = model(torch.zeros(1, len(config.mean), *(16,) * model.dimensions))
     except ValueError as error:
         raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
-    dimensions = {"classification": 2, "sequence": 3}.get(config.task, 4)
+    dimensions = {"classification": 2, "sequence": 3}.get(config.task, 2 + model.dimensions)
     if logits.dim() != dimensions:
         raise ModelFileError(f"model {config.builder} does not do task {config.task}")
     given = logits.shape[1]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Task
+from ..layers.stages import LAYOUT, dimensions_of
 from .video import State, VideoModel
 
 
@@ -42,7 +43,8 @@ class Segmenter(nn.Module):
 
     Args:
         network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W); those of a classifier are
-            (B, num_classes), those of a reader of lines (B, num_classes, T).
+            (B, num_classes), those of a reader of lines (B, num_classes, T). One for volumes has ``dimensions = 3`` and
+            maps (B, C, D, H, W), each standardised, to (B, num_classes, D, H, W).
         config: What it was built and trained for.
     """
 
@@ -52,12 +54,24 @@ class Segmenter(nn.Module):
     def __init__(self, network: nn.Module, config: ModelConfig):
         super().__init__()
         self.network, self.config = network, config
-        self.register_buffer("mean", torch.tensor(config.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(-1, 1, 1), persistent=False)
+        pixel = (-1, *(1,) * self.dimensions)
+        self.register_buffer("mean", torch.tensor(config.mean).view(pixel), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(pixel), persistent=False)
+
+    @property
+    def dimensions(self) -> int:
+        """2 where it takes images, 3 where it takes volumes."""
+        return dimensions_of(self.network)
+
+    @property
+    def volumes(self) -> bool:
+        """Whether it takes volumes (B, C, D, H, W) and no images."""
+        return self.dimensions == 3
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of images (B, C, H, W) in [0, 1]."""
-        return self.network(self.normalised(image))
+        """Logits of images (B, C, H, W) in [0, 1], or of volumes (B, C, D, H, W)."""
+        normalised = self.normalised(image)
+        return self.network(normalised.contiguous(memory_format=LAYOUT[3]) if self.volumes else normalised)
 
     def normalised(self, image: Tensor) -> Tensor:
         """Images (..., C, H, W) in [0, 1] as the network takes them."""

@@ -15,10 +15,12 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from ..cells import MinGRU
-from ..layers.blocks import ConvNorm, ResidualConv, context_stage
+from ..layers.blocks import CONV, ConvNorm, ResidualConv, context_stage
 from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
 from ..orders import backward, columns, rows
+
+MODE = {2: "bilinear", 3: "trilinear"}
 
 
 class SweepNet(StagedModel):
@@ -66,24 +68,24 @@ class SweepNet(StagedModel):
 
 
 class Upscale(nn.Module):
-    """A 1 x 1 convolution, then bilinear upsampling by 2: (B, in, H, W) -> (B, out, 2 H, 2 W)."""
+    """A 1 x 1 convolution, then bilinear upsampling by 2: (B, in, H, W) -> (B, out, 2 H, 2 W); trilinear of volumes."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, dimensions: int = 2):
         super().__init__()
-        self.project = nn.Conv2d(in_channels, out_channels, 1)
+        self.project, self.mode = CONV[dimensions](in_channels, out_channels, 1), MODE[dimensions]
 
     def forward(self, x: Tensor) -> Tensor:
         """Upsample a map."""
-        return nn.functional.interpolate(self.project(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return nn.functional.interpolate(self.project(x), scale_factor=2, mode=self.mode, align_corners=False)
 
 
 class Fuse(nn.Module):
     """Add a finer map of the encoder to a decoder map and refine the sum by a 3 x 3 convolution, all (B, C, H, W)."""
 
-    def __init__(self, lateral_channels: int, channels: int):
+    def __init__(self, lateral_channels: int, channels: int, dimensions: int = 2):
         super().__init__()
-        self.lateral = nn.Conv2d(lateral_channels, channels, 1)
-        self.refine = ConvNorm(channels, channels)
+        self.lateral = CONV[dimensions](lateral_channels, channels, 1)
+        self.refine = ConvNorm(channels, channels, dimensions=dimensions)
 
     def forward(self, x: Tensor, lateral: Tensor) -> Tensor:
         """Add the lateral map and refine."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..data.clips import read_clip, sequences
 from ..data.dataset import DataSet, Sample
+from ..layers.stages import LAYOUT
 from ..metrics import BoundaryF1
 from ..metrics_video import davis_scores, mean_scores, video_consistency
 from ..models.segmenter import Segmenter
@@ -28,19 +29,21 @@ def evaluate(
     """Scores of a model on the annotated pictures of a split; one that remembers sees videos frame by frame.
 
     Args:
-        model: A `Segmenter`, or what maps images (1, C, H, W) in [0, 1] to logits; in evaluation mode.
+        model: A `Segmenter`, or what maps images (1, C, H, W) in [0, 1] to logits; in evaluation mode. Volumes, which
+            are (1, C, D, H, W), need a model for volumes.
         dataset: The data set.
         split: One of its splits.
         task: Decodes logits and gives the metric.
         in_channels: C.
-        boundary: Whether to measure the boundary F1 too, which takes longer, where a pixel has one label.
+        boundary: Whether to measure the boundary F1 too, which takes longer, where a pixel has one label; not of
+            volumes.
         progress: Hands the samples on and may draw a bar.
 
     Returns:
         The scores of the task's metric, and with ``boundary`` those of `metrics.BoundaryF1`.
     """
     metrics = [task.metric()]
-    if boundary and task.outlined:
+    if boundary and task.outlined and not dataset.volumes:
         metrics.append(BoundaryF1(task.num_classes))
     for _, mask, target in masks(model, dataset, split, task, in_channels=in_channels, progress=progress):
         for metric in metrics:
@@ -99,7 +102,8 @@ def masks(
         if not sample.annotated and memory is None:
             continue
         pixels, target = read_clip(dataset, (sample,), in_channels)
-        image = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)  # (1, C, H, W)
+        layout = LAYOUT[pixels.ndim - 2]
+        image = torch.from_numpy(pixels).to(device, memory_format=layout)  # (1, C, H, W) or (1, C, D, H, W)
         with torch.inference_mode():
             if memory is not None:
                 logits, state = memory.run(image[:, None], state if video_of[sample.name] == video else None)

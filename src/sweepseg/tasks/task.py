@@ -24,7 +24,8 @@ class Task(ABC):
 
     Attributes:
         name: Key of `TASKS`.
-        family: Key of `models.FAMILIES`: the networks whose logits have the shape that it wants.
+        family: Key of `models.FAMILIES`: the networks whose logits have the shape that it wants; on volumes
+            it is "volumes".
         outlined: Whether each pixel has one label, so that boundaries and videos can be measured.
         scores: Those of the metric's scores that a run logs, with their names for people. More is better in the first,
             which decides when to stop early.

@@ -174,29 +174,32 @@ def colour_matrix(saturation: float, hue: float) -> np.ndarray:
 
 
 def warp(
-    image: Tensor, target: Tensor, matrix: np.ndarray, size: tuple[int, int], ignore_index: int
+    image: Tensor, target: Tensor, matrix: np.ndarray, size: tuple[int, ...], ignore_index: int
 ) -> tuple[Tensor, Tensor]:
     """Resample a pair through an affine map: the image bilinearly, the target by the nearest label.
 
     Args:
-        image: (..., C, H, W).
-        target: int64 (..., H, W) or (..., K, H, W); one of fewer dimensions stays as it is.
-        matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers.
-        size: (h, w) of the result.
+        image: (..., C, H, W); of volumes, with a matrix (3, 4), (C, D, H, W).
+        target: int64 (..., H, W) or (..., K, H, W); of volumes (D, H, W). One of fewer dimensions stays as it is.
+        matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers; or
+            (3, 4), for (column, row, slice).
+        size: (h, w) or (d, h, w) of the result.
         ignore_index: Label where the result shows nothing of the input; the image repeats its border there.
     """
-    height, width = image.shape[-2:]
-    column, row = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
-    source = matrix[:, :2] @ np.stack([column.ravel(), row.ravel()]) + matrix[:, 2:]  # (2, h * w)
-    grid = torch.from_numpy((2 * source.T + 1) / [width, height] - 1).float().view(1, *size, 2)
-    channels = image.reshape(1, -1, height, width)  # of all frames of a clip
+    axes = len(size)
+    extent = image.shape[-axes:]
+    places = np.indices(size).reshape(axes, -1)[::-1]  # (column, row), and slice
+    source = matrix[:, :axes] @ places + matrix[:, axes:]  # (2, h * w) or (3, d * h * w)
+    grid = torch.from_numpy((2 * source.T + 1) / extent[::-1] - 1).float().view(1, *size, axes)
+    channels = image.reshape(1, -1, *extent)  # of all frames of a clip
     view = torch.nn.functional.grid_sample(
         channels, grid, mode="bilinear", padding_mode="border", align_corners=False
-    ).view(*image.shape[:-2], *size)
-    if target.dim() < 2:
+    ).view(*image.shape[:-axes], *size)
+    if target.dim() < axes:
         return view, target
-    nearest = np.rint(source).astype(np.int64)
-    inside = (nearest >= 0).all(0) & (nearest[0] < width) & (nearest[1] < height)
-    index = torch.from_numpy(np.where(inside, nearest[1] * width + nearest[0], 0)).view(size)
-    labels = target.flatten(-2)[..., index]
+    nearest = np.rint(source[::-1]).astype(np.int64)  # (row, column), and slice in front
+    inside = ((nearest >= 0) & (nearest < np.reshape(extent, (-1, 1)))).all(0)
+    flat = np.ravel_multi_index(tuple(np.where(inside, nearest, 0)), tuple(extent))
+    index = torch.from_numpy(flat).view(size)
+    labels = target.flatten(-axes)[..., index]
     return view, labels.masked_fill(~torch.from_numpy(inside).view(size), ignore_index)

@@ -27,6 +27,7 @@ from ..models import MODELS
 from ..models.folder import build, save_model
 from ..models.segmenter import Segmenter
 from ..models.video import detached
+from ..tasks.checks import check_dimensions
 from ..tasks.evaluation import evaluate
 from .average import update_average
 from .checkpoint import saved_states
@@ -126,6 +127,7 @@ def train(
 
     seed_torch(settings.seed, WEIGHTS)
     model = build(plan.config, builders)
+    check_dimensions(model, plan.pictures.dataset)
     average = copy.deepcopy(model).eval().to(fabric.device)
     forward, optimizer = fabric.setup(model, make_optimizer(model, settings))
     forward.mark_forward_method(model.run)
@@ -245,12 +247,12 @@ def _losses(
     chunk_length: int | None,
     ignore_index: int,
 ) -> Iterator[Tensor]:
-    """The loss of pictures (B, C, h, w); of clips (B, T, C, h, w) that of each chunk, by its share of annotated pixels.
+    """The loss of pictures or volumes; of clips (B, T, C, h, w) that of each chunk, by its share of annotated pixels.
 
     Each is to be propagated back before the next is asked for: truncated back-propagation through time, Williams &
     Peng 1990, with a truncation at the end of each chunk.
     """
-    if image.dim() == 4:
+    if image.dim() == 4 or forward.volumes:
         yield criterion(image, forward(image), target)
         return
     length = chunk_length or image.shape[1]

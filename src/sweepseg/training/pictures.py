@@ -16,6 +16,7 @@ from ..data.dataset import DataSet, Sample
 from ..data.pairs import read_pair
 from ..errors import InputError, SweepsegError, UsageError, printable
 from .augment import Augmentation
+from .augment_volume import VolumeAugmentation
 from .cutmix import cutmix
 from .randomness import AUGMENTATION, MIXING, Batches, generator
 
@@ -35,7 +36,7 @@ class Pictures(Dataset):
         seed: Seed of the views.
     """
 
-    def __init__(self, dataset: DataSet, in_channels: int, augmentation: Augmentation, seed: int):
+    def __init__(self, dataset: DataSet, in_channels: int, augmentation: Augmentation | VolumeAugmentation, seed: int):
         self.dataset, self.in_channels, self.augmentation, self.seed = dataset, in_channels, augmentation, seed
         self.samples = [sample for sample in dataset.splits["train"] if sample.annotated]
 
@@ -182,13 +183,13 @@ class Loader:
             ) from error
 
 
-def default_crop(height: int, width: int) -> tuple[int, int]:
-    """Height and width of training crops for pictures of this size: their own, at most 512.
+def default_crop(*size: int) -> tuple[int, ...]:
+    """Size of training crops for pictures of this height and width: their own, at most 512; for volumes at most 96.
 
-    >>> default_crop(360, 640)
-    (360, 512)
+    >>> default_crop(360, 640), default_crop(40, 200, 200)
+    ((360, 512), (40, 96, 96))
     """
-    return min(height, 512), min(width, 512)
+    return tuple(min(length, 512 if len(size) == 2 else 96) for length in size)
 
 
 def _collate(batching: Batching, items: list) -> tuple[Tensor, Tensor] | InputError:

@@ -17,7 +17,9 @@ from ..models import FAMILIES, MODELS
 from ..models.folder import load
 from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS, Task, class_weights
+from ..tasks.checks import check_dimensions
 from .augment import Augmentation
+from .augment_volume import WITHOUT, VolumeAugmentation
 from .pictures import Clips, Pictures, default_crop
 from .settings import Settings
 
@@ -69,7 +71,7 @@ def prepare(
     terms = parse_terms(settings.loss)
     dataset = _open(settings)
     task = TASKS[dataset.task](len(dataset.classes))
-    _check_task(settings, task)
+    _check_task(settings, task, dataset)
     report = check(dataset, progress=progress)
     if report.errors:
         lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
@@ -99,7 +101,7 @@ def prepare(
         task=task,
         config=config,
         terms=terms,
-        teacher=_teacher(settings, config),
+        teacher=_teacher(settings, config, dataset),
         class_weights=weights,
         steps=settings.steps or math.ceil(settings.epochs * per_epoch),
         steps_per_epoch=per_epoch,
@@ -108,16 +110,32 @@ def prepare(
     )
 
 
-def _check_task(settings: Settings, task: Task) -> None:
+def _check_task(settings: Settings, task: Task, dataset: DataSet) -> None:
     """Refuse a network for another kind of task, and settings that mean nothing for this one."""
+    if dataset.volumes and not task.outlined:
+        raise UsageError(
+            f"{dataset.root} holds volumes, of which one label a voxel is learned, not task {task.name}; "
+            "choose binary or multiclass"
+        )
+    wanted, images = ("volumes", "volumes") if dataset.volumes else (task.family, "images")
     for family, builders in FAMILIES.items():
-        if settings.model in builders and family != task.family:
-            names = ", ".join(FAMILIES[task.family])
-            raise UsageError(f"model {settings.model} is for {family}, the task is {task.name}; choose from {names}")
+        if settings.model in builders and family != wanted:
+            raise UsageError(
+                f"model {settings.model} is for {family}, the task is {task.name} on {images}; "
+                f"choose from {', '.join(FAMILIES[wanted])}"
+            )
+    without = _without(task, dataset)
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        if field.name in task.without and value != field.default:
-            raise UsageError(f"{field.name} is {value}, which means nothing for task {task.name}; leave it out")
+        if field.name in without and value != field.default:
+            raise UsageError(f"{field.name} is {value}, which means nothing for {without[field.name]}; leave it out")
+
+
+def _without(task: Task, dataset: DataSet) -> dict[str, str]:
+    """The settings that have no meaning in this run, and what they have none for."""
+    return dict.fromkeys(task.without, f"task {task.name}") | dict.fromkeys(
+        WITHOUT if dataset.volumes else (), "volumes"
+    )
 
 
 def _open(settings: Settings) -> DataSet:
@@ -131,10 +149,11 @@ def _open(settings: Settings) -> DataSet:
     return dataset
 
 
-def _teacher(settings: Settings, config: ModelConfig) -> Segmenter | None:
+def _teacher(settings: Settings, config: ModelConfig, dataset: DataSet) -> Segmenter | None:
     if settings.teacher is None:
         return None
     teacher = load(settings.teacher)
+    check_dimensions(teacher, dataset)
     for what in ("task", "classes"):
         theirs, ours = getattr(teacher.config, what), getattr(config, what)
         if theirs != ours:
@@ -162,8 +181,11 @@ def _in_channels(report: Report) -> int:
 
 def _pictures(settings: Settings, dataset: DataSet, task: Task, in_channels: int) -> Pictures:
     image = read_input(dataset.splits["train"][0], in_channels, input_range=dataset.input_range)
+    if settings.crop and len(settings.crop) != image.ndim - 1:
+        wanted = "depth, height and width" if dataset.volumes else "height and width"
+        raise UsageError(f"crop is {[*settings.crop]}; give {wanted}")
     chosen = {
-        "crop": settings.crop or default_crop(*image.shape[-2:]),
+        "crop": settings.crop or default_crop(*image.shape[1:]),
         "scale": settings.scale,
         "flip": settings.flip,
         "flip_vertical": settings.flip_vertical,
@@ -173,7 +195,11 @@ def _pictures(settings: Settings, dataset: DataSet, task: Task, in_channels: int
         "noise": settings.noise,
         "oversample_foreground": settings.oversample_foreground,
     }
-    known: dict[str, Any] = {name: value for name, value in chosen.items() if name not in task.without}
+    without = _without(task, dataset)
+    known: dict[str, Any] = {name: value for name, value in chosen.items() if name not in without}
+    if dataset.volumes:
+        volumes = VolumeAugmentation(**known, ignore_index=dataset.ignore_index)
+        return Pictures(dataset, in_channels, volumes, settings.seed)
     augmentation = Augmentation(**known, ignore_index=dataset.ignore_index)
     if settings.clip_length == 1:
         return Pictures(dataset, in_channels, augmentation, settings.seed)

@@ -19,7 +19,8 @@ class Settings:
         model: Name of a model; see `sweepseg list`.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
             class folders or IDX files; or sequence, for lines of text, which are never cropped, scaled or flipped.
-        hold_out: Train on the training pictures whose names do not start with this and validate on those that do.
+        hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
+            1/5 to validate on every fifth in the order of names.
         epochs: Passes over the training pictures.
         steps: Number of optimizer steps, instead of epochs.
         batch_size: Pictures in a batch.
@@ -27,7 +28,7 @@ class Settings:
         input_range: Values of the images that become 0 and 1, such as [0, 4095]; by default the whole range of integer
             types, and 0 to 1 for floats.
         crop: Height and width of the training crops in pixels; by default the size of the first training picture, at
-            most 512.
+            most 512. Of volumes depth, height and width, at most 96.
         clip_length: Frames of a training clip, for videos; 1 trains on single pictures.
         clip_stride: Frames from one frame of a clip to the next.
         chunk_length: Frames through which gradients go back in time; the state is carried on to the rest of the clip
@@ -53,9 +54,10 @@ class Settings:
         flip: Whether to flip left-right at random.
         flip_vertical: Whether to flip top-bottom at random.
         rotate: Largest random rotation in degrees; corners that come in are ignored.
-        colour: Strength of random brightness, contrast, saturation and hue, 0 to 1.
+        colour: Strength of random brightness, contrast, saturation and hue, 0 to 1; of volumes brightness and contrast.
         blur: Probability of a random Gaussian blur.
-        noise: Largest standard deviation of random Gaussian noise, in units of the image range.
+        noise: Largest standard deviation of random Gaussian noise, in units of the image range; of volumes in units of
+            their standard deviation.
         oversample_foreground: Share of the crops, 0 to 1, that are sure to hold a pixel of a class drawn from those in
             the picture other than its most frequent one; for thin and rare structures.
         cutmix: Probability, for each crop, of a rectangle with pixels and labels of another crop of its batch.
@@ -79,7 +81,7 @@ class Settings:
     batch_size: int = 8
     accumulate: int = 1
     input_range: tuple[float, float] | None = None
-    crop: tuple[int, int] | None = None
+    crop: tuple[int, int] | tuple[int, int, int] | None = None
     clip_length: int = 1
     clip_stride: int = 1
     chunk_length: int | None = None

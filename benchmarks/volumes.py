@@ -1,0 +1,91 @@
+"""Train `sweepnet_volume_small`, its control and MONAI's U-Net on MSD Hippocampus, every fifth volume held out.
+
+python benchmarks/volumes.py HIPPOCAMPUS --seeds 0 1 2 --results docs/results/volumes.csv --runs runs/volumes
+
+Every finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is
+continued, so the series survives interruptions. Run it with OMP_NUM_THREADS=1 in a process for each --model. Each row:
+Dice of one pooled confusion matrix over the volumes held out, class by class and the mean of those that are not the
+background; last checkpoint, nothing chosen on them. All three have the settings of the recipe. MONAI's U-Net is left
+out with a line where MONAI is not installed. The CPU time, of all threads together, is that since the last start.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import yaml
+from rows import read, write
+
+import sweepseg
+from sweepseg.cli.progress import bar
+from sweepseg.compare import BUILDERS
+from sweepseg.errors import UsageError
+from sweepseg.layers.blocks import count_parameters
+from sweepseg.tasks import TASKS
+from sweepseg.tasks.evaluation import evaluate
+from sweepseg.training.allocator import keep_freed_memory
+
+MODELS = ("sweepnet_volume_small", "sweepnet_volume_small_control", "monai_unet_volume")
+RECIPE = Path(__file__).parents[1] / "recipes" / "msd_hippocampus.yaml"
+COLUMNS = ["model", "hold_out", "seed", "steps", "parameters", "threads", "cpu_minutes", "mean_dice", "dice"]
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--results", type=Path, default=Path("docs/results/volumes.csv"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/volumes"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--model", dest="models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    options = parser.parse_args()
+    keep_freed_memory()
+    for model in options.models:
+        try:
+            BUILDERS[model](2)
+        except UsageError as error:
+            print(f"{model} is left out: {error}")
+            continue
+        for seed in options.seeds:
+            if not any((row["model"], row["seed"]) == (model, str(seed)) for row in read(options.results)):
+                row = run(options.data, model, seed, options.runs, options.steps)
+                write(options.results, [*read(options.results), row], COLUMNS)
+                print(row)
+
+
+def run(data: Path, model: str, seed: int, runs: Path, steps: int | None) -> dict:
+    """Train one model and measure it; continue where an earlier attempt stopped."""
+    started = time.process_time()
+    output = runs / f"{model}-{seed}"
+    recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "model": model}
+    recipe |= {} if steps is None else {"steps": steps}
+    recipe |= {name: tuple(recipe[name]) for name in ("crop", "scale")} | {"data": str(data), "output": str(output)}
+    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
+    with bar() as update:
+        trained = sweepseg.train(
+            settings,
+            listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps),
+            say=print,
+            builders=BUILDERS,
+        )
+    dataset = sweepseg.open_dataset(data).hold_out(settings.hold_out)
+    config = trained.model.config
+    task = TASKS[config.task](len(config.classes))
+    dice = evaluate(trained.model, dataset, "val", task, in_channels=len(config.mean))["dice"]
+    return {
+        "model": model,
+        "hold_out": settings.hold_out,
+        "seed": seed,
+        "steps": trained.steps,
+        "parameters": count_parameters(trained.model),
+        "threads": torch.get_num_threads(),
+        "cpu_minutes": round((time.process_time() - started) / 60, 1),
+        "mean_dice": round(dice[1:].mean().item(), 4),
+        "dice": " ".join(f"{name} {score:.4f}" for name, score in zip(config.classes, dice.tolist(), strict=True)),
+    }
+
+
+if __name__ == "__main__":
+    main()
