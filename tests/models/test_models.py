@@ -172,14 +172,31 @@ PROMISES_OF_RECOGNISERS = [
 ]
 
 
-@pytest.mark.parametrize("promise", PROMISES)
-@pytest.mark.parametrize("name", WITH_MASKS)
+# compiling takes seconds: these stand for the others, which are among the slow tests
+COMPILED = ("sweepnet_small", "sweepnet_small_control", "recurrent_unet_small", "reseg", "sweepnet_small_video")
+
+
+def slow_to_compile(name, promise):
+    return [pytest.mark.slow] if promise is one_graph and name not in COMPILED else []
+
+
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    [pytest.param(name, promise, marks=slow_to_compile(name, promise)) for name in WITH_MASKS for promise in PROMISES],
+)
 def test_contract(name, promise):
     promise(BUILDERS[name])
 
 
-@pytest.mark.parametrize("promise", PROMISES_OF_RECOGNISERS)
-@pytest.mark.parametrize("name", [name for name in CONTROLS if name in RECOGNISERS])
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    [
+        pytest.param(name, promise, marks=slow_to_compile(name, promise))
+        for name in CONTROLS
+        if name in RECOGNISERS
+        for promise in PROMISES_OF_RECOGNISERS
+    ],
+)
 def test_contract_of_recognisers(name, promise):
     promise(BUILDERS[name])
 
@@ -236,6 +253,8 @@ def test_every_recurrent_model_has_a_control():
 
 class Faulty(nn.Module):
     """A right model with one thing wrong."""
+
+    dimensions = 2
 
     def __init__(self, num_classes, in_channels=3):
         super().__init__()
