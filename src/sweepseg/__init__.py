@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what editors and type checkers see of the names below
     from .data import nuclei_sample, open_dataset
+    from .inference.generate import generate
     from .inference.predict import predict
     from .inference.recognise import recognise
     from .inference.segment import segment
@@ -29,6 +30,7 @@ _PLACES = {
     "segment": "inference.segment",
     "predict": "inference.predict",
     "recognise": "inference.recognise",
+    "generate": "inference.generate",
     "stream": "inference.streaming",
     "StreamingSegmenter": "inference.streaming",
     "predict_video": "inference.video",
@@ -46,6 +48,7 @@ __all__ = [
     "StreamingSegmenter",
     "VideoSegmenter",
     "bundled_model",
+    "generate",
     "load",
     "nuclei_sample",
     "open_dataset",

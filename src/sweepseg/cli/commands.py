@@ -12,7 +12,7 @@ from .terminal import print_json, print_table, say
 
 def check(
     data: str,
-    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence"] | None = None,
+    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"] | None = None,
     input_range: tuple[float, float] | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -21,7 +21,8 @@ def check(
 
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
-        task: What the masks mean, for which the data set tells by default; without masks classification or sequence.
+        task: What the masks mean, for which the data set tells by default; without masks classification, sequence or
+            generation.
         input_range: As for `sweepseg train`, such as [0, 4095].
         json: Print the problems as JSON.
         quiet: Print the problems alone.

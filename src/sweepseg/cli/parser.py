@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..training.settings import Settings
 from . import commands
 from .compare import compare
+from .generate import generate
 from .stream import stream
 from .training import train
 from .video import video
@@ -30,6 +31,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "predict": commands.predict,
     "stream": stream,
     "video": video,
+    "generate": generate,
     "benchmark": commands.benchmark,
     "compare": compare,
     "list": commands.list,

@@ -70,7 +70,7 @@ class Report:
             lines.append(f"  sizes: {_listed({'x'.join(map(str, size)): n for size, n in part.sizes.most_common()})}")
             lines.append(f"  channels: {_listed(part.channels)}; types: {_listed(part.dtypes)}")
             for name, pixels, share in zip(data.classes, part.class_pixels, part.class_shares, strict=True):
-                if part.annotated:
+                if part.annotated and data.listed:
                     lines.append(f"  {printable(name)}: {pixels} {data.unit}s ({share:.2%})")
             if part.ignored:
                 lines.append(f"  ignored: {part.ignored} pixels")
@@ -107,7 +107,7 @@ def check(dataset: DataSet, *, progress: Progress = iter) -> Report:
         splits[split] = part = SplitReport(np.zeros(len(dataset.classes), np.int64))
         for sample in progress(samples):
             problems += _check_sample(dataset, sample, part)
-        if part.annotated:
+        if part.annotated and dataset.listed:
             problems += [
                 Problem(dataset.root, f"the class {name} has no {dataset.unit} in {split}", "warning")
                 for name, pixels in zip(dataset.classes, part.class_pixels, strict=True)

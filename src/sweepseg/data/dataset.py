@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 from ..errors import UsageError
 from ..io.files import is_volume
 
-Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence"]
+Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"]
 Color = tuple[int, int, int]
 InputRange = tuple[float, float]
 
@@ -25,6 +25,8 @@ class Sample:
         channels: The files of further channels, where each channel has a file of its own; ``image`` holds the first.
         field_of_view: A mask that is 0 where the image shows nothing, which is ignored; None where all of it counts.
         text: The annotation where it is a word: the class of the image, or what it reads.
+        drawn: Whether each pixel is drawn, white with the probability that its brightness says, and if so which picture
+            of its split it is, counted from 0; else None, and pixels are as stored.
         page: Which picture of the image file it is, counted from 0, where a file holds many; else None.
     """
 
@@ -35,6 +37,7 @@ class Sample:
     field_of_view: Path | None = None
     text: str | None = None
     page: int | None = None
+    drawn: int | None = None
 
     @property
     def annotated(self) -> bool:
@@ -72,6 +75,7 @@ class DataSet:
         input_range: Values of the images that become 0 and 1; None: those of the integer type, floats are in [0, 1].
         problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
         unit: What labels are counted in: "pixel", "image" or "character".
+        listed: Whether `check` counts class by class, and warns of those that never occur.
     """
 
     root: Path
@@ -84,6 +88,7 @@ class DataSet:
     input_range: InputRange | None = None
     problems: tuple[Problem, ...] = ()
     unit: ClassVar[str]
+    listed: ClassVar[bool] = True
 
     @property
     def volumes(self) -> bool:
@@ -142,3 +147,12 @@ class LineSet(DataSet):
 
     ignore_index: int = -1
     unit = "character"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSet(DataSet):
+    """Pictures that are their own target; the classes are the values of a channel, 2 or 256."""
+
+    ignore_index: int = -1
+    unit = "pixel"
+    listed = False

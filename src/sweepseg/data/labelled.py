@@ -29,7 +29,7 @@ def open_labelled(root: Path, names: Sequence[str] | None = None) -> LabelledSet
         UsageError: The folder has neither, no training image, or fewer than two classes.
         InputError: An IDX file is damaged, or images and labels differ in number.
     """
-    splits, problems = _idx_files(root, names), list[Problem]()
+    splits, problems = idx_files(root, names), list[Problem]()
     layout = "idx"
     if not splits:
         layout, (splits, problems) = "class folders", _class_folders(root)
@@ -66,7 +66,8 @@ def _class_folders(root: Path) -> tuple[Splits, list[Problem]]:
     return splits, problems
 
 
-def _idx_files(root: Path, names: Sequence[str] | None) -> Splits:
+def idx_files(root: Path, names: Sequence[str] | None = None) -> Splits:
+    """The pictures of the IDX files in a folder, with their classes; arguments and errors as of `open_labelled`."""
     numbered = dict(enumerate(names or ()))
     splits: Splits = {}
     files = {path.name: path for path in sorted(root.iterdir())}

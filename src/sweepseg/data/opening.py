@@ -15,9 +15,11 @@ from .dataset import Color, DataSet, Sample, SegmentationSet, Task
 from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
 from .lines import open_lines
+from .pictures import open_pictures
 
 IGNORE_INDEX = 255
-OPENERS = {"classification": open_labelled, "sequence": open_lines}  # tasks without masks; (folder, names) -> set
+# tasks without masks; (folder, names) -> set
+OPENERS = {"classification": open_labelled, "sequence": open_lines, "generation": open_pictures}
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequenc
             cannot be changed, a YAML file with its path from there as ``root``, and ``classes`` as below.
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
             if there are two classes. For "classification" see `labelled.open_labelled`, for "sequence"
-            `lines.open_lines`.
+            `lines.open_lines`, for "generation" `pictures.open_pictures`.
         classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
             background and object. Without masks only the names count.
 

@@ -26,7 +26,8 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
     Returns:
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
         indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
-        for sequences the characters, (L,). Volumes are (C, D, H, W), standardised, with a target (D, H, W).
+        for sequences the characters, (L,); for generation the values of the image, (C, H, W). Volumes are (C, D, H, W),
+        standardised, with a target (D, H, W).
 
     Raises:
         InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
@@ -55,7 +56,28 @@ def read_input(sample: Sample, in_channels: int, *, input_range: InputRange | No
 
 
 def read_pixels(sample: Sample) -> np.ndarray:
-    """The image as stored, (H, W, C) or (D, H, W, C); channels that have files of their own are stacked."""
+    """The image as stored, (H, W, C) or (D, H, W, C), or as drawn; channels in files of their own are stacked."""
+    pixels = _read_stored(sample)
+    return pixels if sample.drawn is None else draw(require_bytes(pixels, sample.image), sample.drawn)
+
+
+def draw(pixels: np.ndarray, number: int) -> np.ndarray:
+    """A picture in black and white: 255 with the probability of the pixel's value over 255, else 0.
+
+    The numbers come from numpy's PCG64 of seed 0, one after the other for the pixels of picture 0, 1, 2, ...
+
+    Args:
+        pixels: uint8, of one size in all pictures.
+        number: Which picture it is.
+
+    >>> draw(np.full((1, 4, 1), 128, np.uint8), 0).ravel()
+    array([  0, 255, 255, 255], dtype=uint8)
+    """
+    stream = np.random.Generator(np.random.PCG64(0).advance(number * pixels.size))
+    return np.where(stream.random(pixels.shape) < pixels / 255, 255, 0).astype(np.uint8)
+
+
+def _read_stored(sample: Sample) -> np.ndarray:
     if sample.page is not None:
         return read_idx(sample.image)[sample.page][..., None]
     read = read_volume if is_volume(sample.image) else read_image
@@ -94,6 +116,28 @@ def _read_line(dataset: DataSet, sample: Sample) -> np.ndarray:
         known = "".join(dataset.classes)
         raise InputError(sample.image, f"reads {text!r}, but {unknown!r} is not among {known!r}; add it to classes.txt")
     return np.array([numbers[character] for character in text], np.int64)
+
+
+def _read_values(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """The values of a picture itself, 0 to K - 1, int64 (C, H, W)."""
+    return to_values(read_pixels(sample), len(dataset.classes), sample.image)
+
+
+def to_values(pixels: np.ndarray, count: int, path: Path) -> np.ndarray:
+    """Pixels (H, W, C), uint8, in ``count`` steps: int64 (C, H, W), 0 to count - 1; ``path`` is named in errors."""
+    pixels = require_bytes(pixels, path)
+    return np.ascontiguousarray((pixels.astype(np.int64) * (count - 1) // 255).transpose(2, 0, 1))
+
+
+def require_bytes(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The pixels, which have to be uint8, since each of their values is learned by itself.
+
+    Raises:
+        InputError: They are not; it names ``path``.
+    """
+    if pixels.dtype != np.uint8:
+        raise InputError(path, f"is {pixels.dtype}, of too many values to learn one by one; convert it to uint8")
+    return pixels
 
 
 def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
@@ -179,4 +223,5 @@ TARGETS: dict[str, Callable[[Any, Sample], np.ndarray]] = {
     "multilabel": _read_mask,
     "classification": _read_class,
     "sequence": _read_line,
+    "generation": _read_values,
 }

@@ -37,7 +37,7 @@ from .memory import max_pixels
 from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
 from .recognise import predict_answers
-from .segment import Segmentation, mask_files, read, segment
+from .segment import Segmentation, mask_files, mask_task, read, segment
 from .windows import Array
 
 LARGE = 1_000_000  # pixels that take some seconds
@@ -109,6 +109,7 @@ def predict(
             if value:
                 raise UsageError(f"{name} is for masks, the model is for task {model.config.task}; leave it out")
         return predict_answers(source, model, output, say=say, progress=progress)
+    mask_task(model)
     inputs = find_images(source)
     if geotiff and find_spec("rasterio") is None:
         raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')

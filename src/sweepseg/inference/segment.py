@@ -16,7 +16,7 @@ from ..io.nifti import MAX_VOXELS, read_volume, write_labels
 from ..io.picture import MAX_PIXELS
 from ..layers.stages import LAYOUT
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS, Recognition, Task
+from ..tasks import TASKS, Generation, Recognition, Task
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,13 @@ def mask_task(model: Segmenter) -> Task:
     """The task of a model.
 
     Raises:
-        UsageError: It says one thing of a whole image.
+        UsageError: It says one thing of a whole image, or makes pictures.
     """
     task = TASKS[model.config.task](len(model.config.classes))
     if isinstance(task, Recognition):
         raise UsageError(f"the model is for task {task.name} and gives no mask; use sweepseg predict or recognise")
+    if isinstance(task, Generation):
+        raise UsageError("the model is for task generation, which makes pictures; use sweepseg generate")
     return task
 
 

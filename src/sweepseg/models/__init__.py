@@ -16,6 +16,7 @@ from .classifier import (
     sweepnet_classifier_control,
 )
 from .crnn import crnn, crnn_control
+from .pixel_rnn import pixel_rnn_diagonal, pixel_rnn_diagonal_control, pixel_rnn_row, pixel_rnn_row_control
 from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
@@ -91,14 +92,23 @@ CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "sequential_classifier_gru_control": sequential_classifier_gru_control,
 }
 READERS: dict[str, Callable[..., nn.Module]] = {"crnn": crnn, "crnn_control": crnn_control}
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    "pixel_rnn_row": pixel_rnn_row,
+    "pixel_rnn_row_control": pixel_rnn_row_control,
+    "pixel_rnn_diagonal": pixel_rnn_diagonal,
+    "pixel_rnn_diagonal_control": pixel_rnn_diagonal_control,
+}
 # what the networks of a family do -> those of them that can be chosen by name
 FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "segmentation": SEGMENTERS,
     "volumes": VOLUME_SEGMENTERS,
     "classification": CLASSIFIERS,
     "sequence": READERS,
+    "generation": GENERATORS,
 }
-MODELS: dict[str, Callable[..., nn.Module]] = {**SEGMENTERS, **VOLUME_SEGMENTERS, **CLASSIFIERS, **READERS}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    name: build for family in FAMILIES.values() for name, build in family.items()
+}
 
 CONTROLS = {  # recurrent model -> its no-recurrence control
     "sweepnet_small": "sweepnet_small_control",
@@ -122,4 +132,6 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "region_gru": "region_gru_control",
     "simple_rnn": "simple_rnn_control",
     "time_distributed": "time_distributed_control",  # recurrent over time
+    "pixel_rnn_row": "pixel_rnn_row_control",
+    "pixel_rnn_diagonal": "pixel_rnn_diagonal_control",
 }

@@ -22,6 +22,7 @@ CLASSES = {  # how many a task takes, at least and at most
     "multilabel": (1, 65536),
     "classification": (2, 65536),
     "sequence": (1, 65536),
+    "generation": (2, 256),
 }
 
 
@@ -129,7 +130,7 @@ def _check_channels(model: Segmenter) -> None:
             logits = model(torch.zeros(1, len(config.mean), *(16,) * model.dimensions))
     except ValueError as error:
         raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
-    dimensions = {"classification": 2, "sequence": 3}.get(config.task, 2 + model.dimensions)
+    dimensions = {"classification": 2, "sequence": 3, "generation": 5}.get(config.task, 2 + model.dimensions)
     if logits.dim() != dimensions:
         raise ModelFileError(f"model {config.builder} does not do task {config.task}")
     given = logits.shape[1]

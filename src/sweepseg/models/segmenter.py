@@ -21,7 +21,8 @@ class ModelConfig:
         builder: Key of `MODELS`.
         arguments: Keyword arguments of the builder; plain values.
         task: Key of `tasks.TASKS`.
-        classes: Names of the K classes; for binary those of background and object, for sequences the characters.
+        classes: Names of the K classes; for binary those of background and object, for sequences the characters,
+            for generation the values of a channel.
         palette: K colours (red, green, blue), 0 to 255.
         mean: Mean of each input channel, in units of the input range.
         std: Standard deviation of each input channel.
@@ -43,8 +44,9 @@ class Segmenter(nn.Module):
 
     Args:
         network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W); those of a classifier are
-            (B, num_classes), those of a reader of lines (B, num_classes, T). One for volumes has ``dimensions = 3`` and
-            maps (B, C, D, H, W), each standardised, to (B, num_classes, D, H, W).
+            (B, num_classes), those of a reader of lines (B, num_classes, T), those of a generator
+            (B, num_classes, C, H, W). One for volumes has ``dimensions = 3`` and maps (B, C, D, H, W), each
+            standardised, to (B, num_classes, D, H, W).
         config: What it was built and trained for.
     """
 

@@ -3,6 +3,7 @@
 from .binary import Binary
 from .class_weights import class_weights
 from .classification import Classification
+from .generation import Generation
 from .multiclass import Multiclass
 from .multilabel import Multilabel
 from .recognition import Answer, Recognition
@@ -15,6 +16,7 @@ TASKS: dict[str, type[Task]] = {
     "multilabel": Multilabel,
     "classification": Classification,
     "sequence": TextLine,
+    "generation": Generation,
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Answer",
     "Binary",
     "Classification",
+    "Generation",
     "Multiclass",
     "Multilabel",
     "Recognition",

@@ -18,7 +18,8 @@ class Settings:
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
-            class folders or IDX files; or sequence, for lines of text, which are never cropped, scaled or flipped.
+            class folders or IDX files; sequence, for lines of text; or generation, for pictures alone, grey ones drawn
+            in black and white. The last two are never cropped, scaled or flipped.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
             1/5 to validate on every fifth in the order of names.
         epochs: Passes over the training pictures.
@@ -74,7 +75,7 @@ class Settings:
     data: str
     output: str = "runs/train"
     model: str = "sweepnet_small"
-    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence"] | None = None
+    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"] | None = None
     hold_out: str | None = None
     epochs: float = 50
     steps: int | None = None
