@@ -17,8 +17,8 @@ GROUPS = [
     {"models"},
     {"tasks"},
     {"training", "inference"},
-    {"export", "hub", "keras", "testing", "benchmark"},
-    {"compare"},
+    {"export", "hub", "keras", "testing", "benchmark", "explain"},
+    {"compare", "tuning"},
     {"cli", "serve"},
 ]
 RANKS = {package: rank for rank, group in enumerate(GROUPS, 1) for package in group} | dict.fromkeys(LEAVES, 0)

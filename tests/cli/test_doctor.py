@@ -1,5 +1,6 @@
 import importlib
 import importlib.util
+import json
 import platform
 import re
 from types import SimpleNamespace
@@ -7,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sweepseg.cli import run
 from sweepseg.cli.doctor import findings
+from sweepseg.models.folder import bundled_model
 
 
 def with_torchvision(monkeypatch, outcome) -> str:
@@ -64,3 +67,13 @@ def test_missing_extra_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tifffile" else find(name))
     (line,) = (line for line in findings() if "tifffile" in line)
     assert line.endswith('pip install "sweepseg[tiff]"')
+
+
+def test_gradients_of_a_model_are_listed(capsys):
+    assert run(["doctor", "--gradients", str(bundled_model())]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["cell", "weights", "lag", "0"] and len(lines) == 40
+    assert all(re.search("(fresh|trained).*(vanishes by lag [0-9]+|reaches back)$", line) for line in lines)
+    assert run(["doctor", "--gradients", str(bundled_model()), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+    assert lines[0].split()[0] == first["place"].split()[0] and first["verdict"] in lines[0]

@@ -5,7 +5,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 import yaml
 
-from sweepseg.cli.parser import PER_RUN, VERBS, parse
+from sweepseg.cli.parser import PER_RUN, SETTINGS, VERBS, parse
 from sweepseg.errors import UsageError
 from sweepseg.training.settings import Settings
 
@@ -18,6 +18,8 @@ def other(kind, default):
         return get_args(kind)[-1]
     if get_origin(kind) is tuple:
         return [other(part, None) for part in get_args(kind)]
+    if get_origin(kind) is dict:
+        return {"cell": "gru", "units": 8, "share": 0.5, "causal": True}
     if get_args(kind):
         return other(get_args(kind)[0], default)
     return {bool: not default, int: 7, float: 0.25, str: "0001"}[kind]
@@ -27,9 +29,9 @@ def changed(verb: str) -> dict:
     """A value that is not the default for every option of a verb, by the signature of its function."""
     parameters = [p for p in inspect.signature(VERBS[verb]).parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = {p.name: other(p.annotation, p.default) for p in parameters}
-    if verb in ("train", "compare"):
+    if VERBS[verb] in SETTINGS:
         settings = {field.name: other(field.type, field.default) for field in fields(Settings)}
-        settings = settings if verb == "train" else {k: v for k, v in settings.items() if k not in PER_RUN}
+        settings = {k: v for k, v in settings.items() if k not in PER_RUN.get(VERBS[verb], ())}
         options = settings | options
     return options
 
@@ -51,7 +53,7 @@ def test_every_option_is_a_flag_and_a_yaml_key(verb, tmp_path):
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, list) and name in ("data", "models", "seeds", "scales"):
             words += [*([] if name == "data" else [flag]), *map(str, value)]
-        elif name in ("input", "data"):
+        elif name in ("input", "data", "image"):
             words.append(str(value))
         elif isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
@@ -95,6 +97,8 @@ def test_settings_that_a_run_saves_start_the_same_run(tmp_path):
         (["compare", "nuclei", "--seeds", "0", "x"], "seeds is 'x'; give a whole number"),
         (["compare", "nuclei", "--seed", "0"], "compare does not take '--seed'; did you mean --seeds?"),
         (["compare"], "data is missing; see sweepseg compare --help"),
+        (["train", "nuclei", "--arguments", "5"], "arguments is '5'; give {name: value, ...} or null"),
+        (["tune", "nuclei", "--resume"], "tune does not take '--resume'"),
         (
             ["train", "nuclei", "--crop", "5"],
             "crop is '5'; give [a whole number, a whole number] or "

@@ -13,7 +13,7 @@ from sweepseg.models.crnn import CRNN
 from sweepseg.models.folder import load
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 from sweepseg.tasks import TASKS
-from sweepseg.training import fit
+from sweepseg.training import fit, gradient_watch
 from sweepseg.training.checkpoint import load_state, saved_states
 from sweepseg.training.fit import train
 from sweepseg.training.settings import Settings
@@ -150,6 +150,32 @@ def test_gradient_is_clipped(settings, monkeypatch):
     train(settings("clipped", optimizer="sgd", clip=0.01, steps=2))
     assert min(free) > 0.02
     assert max(norms) <= 0.0101
+
+
+def test_elements_of_the_gradient_are_clipped(settings, monkeypatch):
+    largest = []
+    step = torch.optim.SGD.step
+
+    def watch(optimizer, *arguments, **options):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        largest.append(max(gradient.abs().max().item() for gradient in gradients))
+        return step(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watch)
+    train(settings("free", optimizer="sgd", clip=0.0, steps=1))
+    train(settings("clipped", optimizer="sgd", clip=0.0, clip_value=0.01, steps=1))
+    assert largest[0] > 0.02 and largest[1] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("scale", "word"), [(1e-12, "died"), (1e8, "blown up")])
+def test_gradients_that_die_or_blow_up_are_said(settings, monkeypatch, scale, word):
+    monkeypatch.setattr(gradient_watch, "PATIENCE", 3)
+    criterion = fit._criterion
+    scaled = lambda *arguments: lambda *batch: scale * criterion(*arguments)(*batch)  # noqa: E731
+    monkeypatch.setattr(fit, "_criterion", scaled)
+    lines = []
+    train(settings(), say=lines.append)
+    assert [word in line and "since step 1" in line for line in lines] == [True]
 
 
 @pytest.mark.parametrize("option", ["l1", "l2"])

@@ -29,6 +29,11 @@ def test_plan_of_a_good_set(settings, data):
     assert made.class_weights is None
 
 
+def test_arguments_of_the_builder_are_those_of_the_settings(settings):
+    made = plan(settings(model="sweepnet_small", arguments={"cell": "gru", "units": 8}))
+    assert made.config.arguments == {"num_classes": 1, "in_channels": 3, "cell": "gru", "units": 8}
+
+
 def test_augmentation_is_that_of_the_settings(settings):
     wanted = settings(scale=(0.6, 1.5), flip=False, colour=0.3)
     made = dict(vars(plan(wanted).pictures.augmentation))
@@ -110,6 +115,10 @@ def test_grey_among_rgb_is_rgb_and_other_mixtures_are_refused(settings, tmp_path
     "changes, words",
     [
         ({"model": "resnet"}, "model is resnet; choose from .*sweepnet_small"),
+        ({"model": "sweepnet_small", "arguments": {"cell": "grue"}}, "cell is 'grue'; choose from elman, "),
+        ({"model": "sweepnet_small", "arguments": {"units": 1.5}}, "units is 1.5, not int"),
+        ({"model": "reseg", "arguments": {"units": 8}}, "model reseg does not take .*'units'"),
+        ({"arguments": {"in_channels": 3}}, "arguments has in_channels, which the data set decides; leave it out"),
         ({"loss": "crossentropy"}, "crossentropy"),
         ({"hold_out": "zzz"}, "start with 'zzz'"),
         ({"data": "/nowhere"}, "/nowhere is not a folder"),

@@ -23,6 +23,7 @@ from sweepseg.training.settings import Settings
         ("l2", -1.0, "0 or more"),
         ("weight_decay", -1.0, "0 or more"),
         ("clip", -1.0, "0 or more"),
+        ("clip_value", -1.0, "0 or more"),
         ("rotate", -1.0, "0 or more"),
         ("noise", -0.1, "0 or more"),
         ("early_stop", -1, "0 or more"),

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .terminal import print_json, print_table, say
+from .terminal import print_columns, print_json, print_table, say
 
 
 def check(
@@ -308,11 +308,37 @@ def info(model: str | None = None, json: bool = False) -> int:
     return 0
 
 
-def doctor() -> int:
-    """Say what this machine and installation can do, and what to mend."""
-    from .doctor import findings
+def doctor(gradients: str | None = None, json: bool = False) -> int:
+    """Say what this machine and installation can do, and what to mend; or how far a model's gradients go back.
 
-    print("\n".join(findings()))
+    Args:
+        gradients: Model folder: print for each of its cells, fresh and as trained, the norm of the gradient against the
+            lag, and which vanish or explode.
+        json: Print it as JSON.
+    """
+    if gradients is None:
+        from .doctor import findings
+
+        found = findings()
+        if json:
+            print_json(found)
+        else:
+            print("\n".join(found))
+        return 0
+    from dataclasses import asdict
+
+    from ..explain.gradients import LAGS, flows
+    from ..models.folder import load
+
+    measured = flows(load(gradients))
+    if json:
+        print_json([asdict(flow) | {"verdict": flow.verdict} for flow in measured])
+    elif measured:
+        head = ["cell", "weights", *(f"lag {lag}" for lag in LAGS), "verdict"]
+        rows = [[f.place, f.weights, *(f"{norm:.1e}" for norm in f.norms), f.verdict] for f in measured]
+        print_columns([head, *rows])
+    else:
+        print("the model has no cell that runs over sequences")
     return 0
 
 

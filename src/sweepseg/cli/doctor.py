@@ -6,7 +6,15 @@ import os
 import platform
 from importlib.metadata import version
 
-EXTRAS = {"matplotlib": "plots", "tensorboard": "tensorboard", "tifffile": "tiff", "av": "video", "nibabel": "volumes"}
+EXTRAS = {
+    "matplotlib": "plots",
+    "tensorboard": "tensorboard",
+    "tifffile": "tiff",
+    "av": "video",
+    "nibabel": "volumes",
+    "optuna": "tune",
+    "captum": "explain",
+}
 
 
 def findings() -> list[str]:

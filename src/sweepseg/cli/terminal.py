@@ -24,6 +24,12 @@ def _without_nan(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print a wide table, as wide as it needs to be, so that pipes get whole lines."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first row is its head."""
     from rich.console import Console

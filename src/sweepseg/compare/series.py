@@ -13,13 +13,13 @@ from statistics import median
 
 import torch
 
-from ..data import DataSet, open_by_name
 from ..errors import Interrupted, OutputError, SweepsegError, UsageError, printable
 from ..layers.blocks import count_parameters
 from ..tasks import TASKS
 from ..tasks.evaluation import evaluate
 from ..training.checkpoint import saved_states
 from ..training.fit import Progress, train
+from ..training.prepare import open_data
 from ..training.settings import FREE, Settings
 from . import BUILDERS
 from .cost import measure
@@ -89,7 +89,7 @@ def missing(runs: Sequence[Run], results: Path) -> list[Run]:
     for run in {run.data: run for run in left}.values():
         if run.settings.crop is None:
             raise UsageError("crop is missing; give --crop [HEIGHT,WIDTH], at which the cost of a picture is measured")
-        dataset = _open(run)
+        dataset = open_data(run.settings)
         if TASKS[dataset.task].family != "segmentation":
             raise UsageError(f"{run.settings.data} has no masks; compare is for segmentation")
         if not any(sample.mask for sample in dataset.splits.get(run.split, ())):
@@ -158,7 +158,7 @@ def _do(run: Run, listen: Callable[[Run, Progress], None], say: Callable[[str], 
     trained = train(settings, listen=tick, say=say, builders=BUILDERS)
     config = trained.model.config
     task = TASKS[config.task](len(config.classes))
-    scores = evaluate(trained.model, _open(run), run.split, task, in_channels=len(config.mean))
+    scores = evaluate(trained.model, open_data(run.settings), run.split, task, in_channels=len(config.mean))
     assert settings.crop is not None  # `missing` saw to it
     cost = measure(config.builder, config.arguments, settings.crop)
     steps = [after - before for before, after in pairwise(ticks)]
@@ -181,8 +181,3 @@ def _do(run: Run, listen: Callable[[Run, Progress], None], say: Callable[[str], 
         class_iou=json.dumps({name: None if math.isnan(iou) else round(iou, 5) for name, iou in ious}),
         torch=str(torch.__version__),
     )
-
-
-def _open(run: Run) -> DataSet:
-    dataset = open_by_name(run.settings.data, task=run.settings.task, input_range=run.settings.input_range)
-    return dataset if run.settings.hold_out is None else dataset.hold_out(run.settings.hold_out)

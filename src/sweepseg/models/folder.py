@@ -36,22 +36,28 @@ def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] 
     Raises:
         ModelFileError: The builder is not one of these, or does not take these arguments.
     """
-    if config.builder not in builders:
-        raise ModelFileError(f"unknown model {config.builder!r}; this version has {', '.join(builders)}")
-    builder = builders[config.builder]
-    try:
-        bound = inspect.signature(builder).bind(**config.arguments)
-        for name, value in bound.arguments.items():
-            wanted = bound.signature.parameters[name].annotation
-            if wanted in (bool, int, str) and type(value) is not wanted:
-                raise TypeError(f"{name} is {value!r}, not {wanted.__name__}")
-        network = builder(**config.arguments)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch refuses impossible sizes with any of these
-        arguments = ", ".join(f"{name}={value!r}" for name, value in config.arguments.items())
-        raise ModelFileError(f"model {config.builder} does not take {arguments}: {printable(error)}") from None
-    model = Segmenter(network, config)
-    network.to(memory_format=LAYOUT[model.dimensions])  # type: ignore[call-overload] # not in its stubs
+    model = Segmenter(build_network(config.builder, config.arguments, builders), config)
+    model.network.to(memory_format=LAYOUT[model.dimensions])  # type: ignore[call-overload] # not in its stubs
     return model
+
+
+def build_network(
+    name: str, arguments: Mapping[str, Any], builders: Mapping[str, Callable[..., nn.Module]] = MODELS
+) -> nn.Module:
+    """Call the builder of this name; see `build`."""
+    if name not in builders:
+        raise ModelFileError(f"unknown model {name!r}; this version has {', '.join(builders)}")
+    builder = builders[name]
+    try:
+        bound = inspect.signature(builder).bind(**arguments)
+        for key, value in bound.arguments.items():
+            wanted = bound.signature.parameters[key].annotation
+            if wanted in (bool, int, str) and type(value) is not wanted:
+                raise TypeError(f"{key} is {value!r}, not {wanted.__name__}")
+        return builder(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch refuses impossible sizes with any of these
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ModelFileError(f"model {name} does not take {given}: {printable(error)}") from None
 
 
 def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> None:

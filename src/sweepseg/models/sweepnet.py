@@ -1,24 +1,24 @@
 """SweepNet: a small encoder-decoder whose low resolutions are swept in four directions, and its control without sweeps.
 
-Convolutions bring the picture to 1/8 and 1/16 of its size. There a `ContextBlock` sweeps MinGRU cells along rows and
-columns, both ways, so every pixel sees the whole picture at linear cost. The decoder adds the finer maps back. Nothing
-looks at the whole map but the sweeps (batch norm uses stored statistics at inference), so the causal variant, which has
-no bottom-up sweep, runs on strips of rows.
+Convolutions bring the picture to 1/8 and 1/16 of its size. There a `ContextBlock` sweeps MinGRU cells, or others, along
+rows and columns, both ways, so every pixel sees the whole picture at linear cost. The decoder adds the finer maps back.
+Nothing looks at the whole map but the sweeps (batch norm uses stored statistics at inference), so the causal variant,
+which has no bottom-up sweep, runs on strips of rows.
 
 Source: the sweeps are ReNet's (Visin et al. 2015, arXiv:1505.00393) with the cells of Feng et al. 2024, "Were RNNs All
 We Needed?", arXiv:2410.01201; block and decoder are the usual pre-norm residual block and feature pyramid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from torch import Tensor, nn
 
-from ..cells import MinGRU
+from ..cells import CELLS
 from ..layers.blocks import CONV, ConvNorm, ResidualConv, context_stage
 from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
-from ..orders import backward, columns, rows
+from ..orders import FOUR_WAYS, ORDERS, Order, backward
 
 MODE = {2: "bilinear", 3: "trilinear"}
 
@@ -31,7 +31,9 @@ class SweepNet(StagedModel):
         in_channels: Channels of the image.
         widths: Channels at 1/2, 1/4, 1/8 and 1/16.
         blocks: Context blocks at 1/8 and 1/16.
-        causal: Leave out the bottom-up sweeps, so that a picture can arrive row by row.
+        units: Units of each sweep at 1/16; at 1/8 they are fewer, as the channels are.
+        cell: Class of the cells, called with the sizes of input and state.
+        orders: Paths of the sweeps.
         control: Replace the sweeps by 7 x 7 depthwise convolutions of as many parameters.
     """
 
@@ -42,11 +44,19 @@ class SweepNet(StagedModel):
         *,
         widths: Sequence[int],
         blocks: Sequence[int],
-        causal: bool,
+        units: int,
+        cell: Callable[[int, int], nn.Module],
+        orders: Sequence[Order],
         control: bool,
     ):
         check_num_classes(num_classes)
         c2, c4, c8, c16 = widths
+
+        def context(source: str, channels: int) -> Local | Swept:
+            hidden = units * channels // c16
+            sweeps = [Sweep(cell(channels, hidden), order) for order in orders]
+            return context_stage(source, channels, sweeps, hidden * len(sweeps), control=control)
+
         stages: dict[str, Local | Swept] = {
             "down2": Local(ConvNorm(in_channels, c2, stride=2), ["image"], halo=1, stride=2),
             "down4": Local(ConvNorm(c2, c4, stride=2), ["down2"], halo=1, stride=2),
@@ -54,9 +64,9 @@ class SweepNet(StagedModel):
             "down8": Local(ConvNorm(c4, c8, stride=2), ["conv4"], halo=1, stride=2),
             "conv8": Local(ResidualConv(c8), ["down8"], halo=ResidualConv.halo),
         }
-        at8 = _add_context(stages, "context8", "conv8", c8, blocks[0], causal, control)
+        at8 = _add_context(stages, "context8", "conv8", c8, blocks[0], context)
         stages["down16"] = Local(ConvNorm(c8, c16, stride=2), [at8], halo=1, stride=2)
-        at16 = _add_context(stages, "context16", "down16", c16, blocks[1], causal, control)
+        at16 = _add_context(stages, "context16", "down16", c16, blocks[1], context)
         stages["up8"] = Local(Upscale(c16, c8), [at16], halo=1, upscale=2)
         stages["fuse8"] = Local(Fuse(c8, c8), ["up8", at8], halo=1)
         stages["up4"] = Local(Upscale(c8, c4), ["fuse8"], halo=1, upscale=2)
@@ -93,14 +103,16 @@ class Fuse(nn.Module):
 
 
 def _add_context(
-    stages: dict[str, Local | Swept], name: str, source: str, channels: int, count: int, causal: bool, control: bool
+    stages: dict[str, Local | Swept],
+    name: str,
+    source: str,
+    channels: int,
+    count: int,
+    context: Callable[[str, int], Local | Swept],
 ) -> str:
     """Append ``count`` context blocks and a closing norm after the stage ``source``; return the name of the last."""
-    hidden = channels // 4
-    orders = [rows, backward(rows), columns] + ([] if causal else [backward(columns)])
     for i in range(count):
-        sweeps = [Sweep(MinGRU(channels, hidden), order) for order in orders]
-        stage = context_stage(source, channels, sweeps, hidden * len(sweeps), control=control)
+        stage = context(source, channels)
         source = f"{name}_{i}"
         stages[source] = stage
     stages[f"{name}_norm"] = Local(nn.BatchNorm2d(channels), [source], halo=0)  # a residual sum grows with its depth
@@ -112,23 +124,46 @@ class Size(TypedDict):
 
     widths: Sequence[int]
     blocks: Sequence[int]
+    units: int
 
 
 SIZES: dict[str, Size] = {
-    "nano": {"widths": (24, 32, 56, 72), "blocks": (2, 2)},
-    "small": {"widths": (32, 48, 96, 128), "blocks": (2, 3)},
-    "base": {"widths": (48, 80, 160, 256), "blocks": (3, 4)},
+    "nano": {"widths": (24, 32, 56, 72), "blocks": (2, 2), "units": 18},
+    "small": {"widths": (32, 48, 96, 128), "blocks": (2, 3), "units": 32},
+    "base": {"widths": (48, 80, 160, 256), "blocks": (3, 4), "units": 64},
 }
+
+
+def _build(
+    size: Size,
+    num_classes: int,
+    in_channels: int,
+    *,
+    causal: bool = False,
+    control: bool = False,
+    cell: str = "mingru",
+    order: str = "four_ways",
+) -> SweepNet:
+    """A network of a size; causal leaves out the sweeps that need the picture's last row before its first."""
+    if cell not in CELLS:
+        raise ValueError(f"cell is {cell!r}; choose from {', '.join(CELLS)}")
+    if order not in ("four_ways", *ORDERS):
+        raise ValueError(f"order is {order!r}; choose from four_ways, {', '.join(ORDERS)}")
+    ways = FOUR_WAYS if order == "four_ways" else (ORDERS[order], backward(ORDERS[order]))
+    orders = [way for way in ways if way.strips or not causal]
+    if not orders:
+        raise ValueError(f"no way of order {order} runs from the first row to the last; leave out causal")
+    return SweepNet(num_classes, in_channels, **size, cell=CELLS[cell], orders=orders, control=control)
 
 
 def sweepnet_nano(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
     """About 0.3 M parameters; MinGRU sweeps at 1/8 and 1/16."""
-    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=causal, control=False)
+    return _build(SIZES["nano"], num_classes, in_channels, causal=causal)
 
 
 def sweepnet_nano_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_nano` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=False, control=True)
+    return _build(SIZES["nano"], num_classes, in_channels, control=True)
 
 
 def sweepnet_nano_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
@@ -138,22 +173,47 @@ def sweepnet_nano_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
 
 def sweepnet_nano_causal_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_nano_causal` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return SweepNet(num_classes, in_channels, **SIZES["nano"], causal=True, control=True)
+    return _build(SIZES["nano"], num_classes, in_channels, causal=True, control=True)
 
 
-def sweepnet_small(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
-    """About 1 M parameters; MinGRU sweeps at 1/8 and 1/16.
+def sweepnet_small(
+    num_classes: int,
+    in_channels: int = 3,
+    *,
+    causal: bool = False,
+    cell: str = "mingru",
+    order: str = "four_ways",
+    units: int = SIZES["small"]["units"],
+) -> SweepNet:
+    """About 1 M parameters; sweeps at 1/8 and 1/16, of MinGRU cells unless told otherwise.
+
+    Args:
+        num_classes: Channels of the logits, 1 to 255.
+        in_channels: Channels of the image.
+        causal: Leave out the bottom-up sweeps, so that a picture can arrive row by row.
+        cell: Key of `cells.CELLS`.
+        order: Key of `orders.ORDERS`, walked both ways; or four_ways: along rows and columns, both ways.
+        units: Units of each sweep at 1/16, three quarters of them at 1/8; at least 2.
 
     >>> import torch
-    >>> sweepnet_small(11)(torch.zeros(1, 3, 45, 70)).shape
+    >>> sweepnet_small(11, cell="gru", order="hilbert")(torch.zeros(1, 3, 45, 70)).shape
     torch.Size([1, 11, 45, 70])
     """
-    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=causal, control=False)
+    size: Size = {**SIZES["small"], "units": units}
+    return _build(size, num_classes, in_channels, causal=causal, cell=cell, order=order)
 
 
-def sweepnet_small_control(num_classes: int, in_channels: int = 3) -> SweepNet:
+def sweepnet_small_control(
+    num_classes: int,
+    in_channels: int = 3,
+    *,
+    cell: str = "mingru",
+    order: str = "four_ways",
+    units: int = SIZES["small"]["units"],
+) -> SweepNet:
     """`sweepnet_small` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=False, control=True)
+    size: Size = {**SIZES["small"], "units": units}
+    return _build(size, num_classes, in_channels, control=True, cell=cell, order=order)
 
 
 def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
@@ -163,14 +223,14 @@ def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
 
 def sweepnet_small_causal_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_small_causal` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return SweepNet(num_classes, in_channels, **SIZES["small"], causal=True, control=True)
+    return _build(SIZES["small"], num_classes, in_channels, causal=True, control=True)
 
 
 def sweepnet_base(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
     """About 4 M parameters; MinGRU sweeps at 1/8 and 1/16."""
-    return SweepNet(num_classes, in_channels, **SIZES["base"], causal=causal, control=False)
+    return _build(SIZES["base"], num_classes, in_channels, causal=causal)
 
 
 def sweepnet_base_control(num_classes: int, in_channels: int = 3) -> SweepNet:
     """`sweepnet_base` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
-    return SweepNet(num_classes, in_channels, **SIZES["base"], causal=False, control=True)
+    return _build(SIZES["base"], num_classes, in_channels, control=True)

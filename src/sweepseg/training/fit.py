@@ -31,6 +31,7 @@ from ..tasks.checks import check_dimensions
 from ..tasks.evaluation import evaluate
 from .average import update_average
 from .checkpoint import saved_states
+from .gradient_watch import GradientWatch
 from .interruption import catching_signals
 from .optimizer import make_optimizer, penalty
 from .pictures import Loader
@@ -55,6 +56,7 @@ class Progress:
         loss: Loss of this step.
         scores: Scores of the last validation by name, those of `Task.scores`; none before the first.
         headline: The first of them in words, such as "mIoU 83.1".
+        validated: Whether the scores are those of this step.
     """
 
     step: int
@@ -62,6 +64,7 @@ class Progress:
     loss: float
     scores: dict[str, float]
     headline: str
+    validated: bool
 
     @property
     def mean_iou(self) -> float:
@@ -135,6 +138,7 @@ def train(
     if settings.resume:
         run.resume(checkpoints, settings, plan.fingerprint, say)
 
+    watch = GradientWatch(say)
     parts = settings.accumulate
     batches = Batches(
         len(plan.pictures),
@@ -153,12 +157,14 @@ def train(
         remove_stale_temporaries(output)
         atomic_write(output / "settings.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False).encode())
         while run.step < plan.steps and not (settings.early_stop and run.misses >= settings.early_stop):
-            loss = _step(run, settings, plan, loader, fabric, forward, criterion)
+            loss, norm = _step(run, settings, plan, loader, fabric, forward, criterion)
+            watch(norm, run.step)
             validating = run.step % plan.validate_every == 0 or run.step == plan.steps
             if validating or run.step % max(1, plan.steps // ROWS) == 0:
                 _log(run, settings, plan, validating=validating)
                 records.write(run.history)
-            listen(Progress(run.step, plan.steps, loss, run.scores, plan.task.headline(run.scores)))
+            scores, scored = run.scores, validating and bool(run.scores)
+            listen(Progress(run.step, plan.steps, loss, scores, plan.task.headline(scores), scored))
             signum = interruption.signum  # asked once: one that comes while the state is saved stops the next step
             if validating or run.step % settings.save_every == 0 or signum is not None:
                 run.save(checkpoints, settings, plan.fingerprint)
@@ -207,8 +213,8 @@ def _step(
     fabric: Fabric,
     forward: nn.Module,
     criterion: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> float:
-    """Do one optimizer step and return its loss."""
+) -> tuple[float, float]:
+    """Do one optimizer step and return its loss and the norm of its gradient before clipping."""
     rate = learning_rate(
         run.step, plan.steps, peak=settings.learning_rate, schedule=settings.schedule, warmup=settings.warmup
     )
@@ -232,11 +238,13 @@ def _step(
             f"loss {loss} and gradient norm {norm} in step {run.step + 1} on {loader.names(first, loader.position)}; "
             f"{last_good(checkpoints)}: lower the learning rate, clip more, or use float32"
         )
+    if settings.clip_value:
+        nn.utils.clip_grad_value_(run.model.parameters(), settings.clip_value)
     run.optimizer.step()
     run.optimizer.zero_grad()
     update_average(run.average, run.model, decay=settings.ema, step=run.step)
     run.step, run.loss_sum, run.loss_count = run.step + 1, run.loss_sum + loss, run.loss_count + 1
-    return loss
+    return loss, norm
 
 
 def _losses(

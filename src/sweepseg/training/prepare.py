@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..data import DataSet, Report, Sample, channel_stats, check, open_by_name
 from ..data.pairs import read_input
-from ..errors import UsageError, printable
+from ..errors import ModelFileError, UsageError, printable
 from ..losses import parse_terms
 from ..models import FAMILIES, MODELS
-from ..models.folder import load
+from ..models.folder import build_network, load
 from ..models.segmenter import ModelConfig, Segmenter
 from ..tasks import TASKS, Task, class_weights
 from ..tasks.checks import check_dimensions
@@ -68,8 +68,9 @@ def prepare(
     """
     if settings.model not in builders:
         raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(builders)}")
+    check_arguments(settings, builders)
     terms = parse_terms(settings.loss)
-    dataset = _open(settings)
+    dataset = open_data(settings)
     task = TASKS[dataset.task](len(dataset.classes))
     _check_task(settings, task, dataset)
     report = check(dataset, progress=progress)
@@ -86,7 +87,7 @@ def prepare(
     mean, std = channel_stats(dataset, in_channels, progress=progress)
     config = ModelConfig(
         builder=settings.model,
-        arguments={"num_classes": task.num_logits, "in_channels": in_channels},
+        arguments={"num_classes": task.num_logits, "in_channels": in_channels} | (settings.arguments or {}),
         task=dataset.task,
         classes=dataset.classes,
         palette=dataset.palette,
@@ -108,6 +109,24 @@ def prepare(
         validate_every=max(1, round(settings.validate_every * per_epoch)),
         fingerprint=hashlib.sha256("\0".join(sample.name for sample in dataset.splits["train"]).encode()).hexdigest(),
     )
+
+
+def check_arguments(settings: Settings, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> None:
+    """Build the network with the arguments that the settings name, where that costs nothing.
+
+    Raises:
+        UsageError: The builder does not take them.
+    """
+    arguments = settings.arguments or {}
+    for name in ("num_classes", "in_channels"):
+        if name in arguments:
+            raise UsageError(f"arguments has {name}, which the data set decides; leave it out")
+    if arguments:
+        try:
+            with torch.device("meta"):  # takes no memory and draws nothing
+                build_network(settings.model, {"num_classes": 2, **arguments}, builders)
+        except ModelFileError as error:
+            raise UsageError(str(error)) from None
 
 
 def _check_task(settings: Settings, task: Task, dataset: DataSet) -> None:
@@ -138,7 +157,12 @@ def _without(task: Task, dataset: DataSet) -> dict[str, str]:
     )
 
 
-def _open(settings: Settings) -> DataSet:
+def open_data(settings: Settings) -> DataSet:
+    """The data set of a run, with its pictures held out.
+
+    Raises:
+        UsageError: It cannot be opened, or lacks the pictures that the settings need.
+    """
     dataset = open_by_name(settings.data, task=settings.task, input_range=settings.input_range)
     if settings.hold_out is not None:
         dataset = dataset.hold_out(settings.hold_out)

@@ -17,6 +17,8 @@ class Settings:
             "digit_glyphs" (classification) or "digit_lines" (sequence).
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
+        arguments: What its builder takes beside classes and channels, by name; sweepnet_small takes causal, cell, order
+            and units, such as {cell: gru, units: 48}.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
             class folders or IDX files; sequence, for lines of text; or generation, for pictures alone, grey ones drawn
             in black and white. The last two are never cropped, scaled or flipped.
@@ -49,6 +51,7 @@ class Settings:
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
         label_smoothing: Share of each target spread over all classes, for cross_entropy.
         clip: Largest norm of the gradient; 0 for none.
+        clip_value: Largest absolute value of an element of the gradient, after `clip`; 0 for none.
         ema: Decay of the moving average of the weights, which is what is validated and saved; 0 for none.
         precision: float32, or bfloat16 for mixed precision.
         scale: Smallest and largest random scale.
@@ -75,6 +78,7 @@ class Settings:
     data: str
     output: str = "runs/train"
     model: str = "sweepnet_small"
+    arguments: dict[str, bool | int | float | str] | None = None
     task: Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"] | None = None
     hold_out: str | None = None
     epochs: float = 50
@@ -100,6 +104,7 @@ class Settings:
     class_weights: Literal["none", "median_frequency", "inverse_sqrt"] = "none"
     label_smoothing: float = 0.0
     clip: float = 1.0
+    clip_value: float = 0.0
     ema: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     scale: tuple[float, float] = (0.5, 2.0)
@@ -122,7 +127,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least_one = ("batch_size", "accumulate", "clip_length", "clip_stride", "validate_every", "save_every")
-        not_negative = ("l1", "l2", "weight_decay", "clip", "rotate", "noise", "early_stop", "workers", "seed")
+        not_negative = (
+            "l1",
+            "l2",
+            "weight_decay",
+            "clip",
+            "clip_value",
+            "rotate",
+            "noise",
+            "early_stop",
+            "workers",
+            "seed",
+        )
         shares = (
             "ema",
             "blur",

@@ -1,0 +1,1 @@
+"""Looking into a model: which pixels decided, how far it sees, how far its gradients go."""
