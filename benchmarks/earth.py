@@ -4,7 +4,7 @@ python benchmarks/earth.py EARTH --results docs/results/earth.csv --folder runs/
 
 EARTH holds west_4096.jpg and east_4096.jpg (4096 x 4096 pixels each) and water_8192x4096.png (more than 127: water).
 Training sees crops of the west cut into pieces. The east is segmented by the same weights as one picture in fixed
-memory (`--memory 600MB`: exactly what the whole picture in memory gives) and in tiles of several sizes; each row says
+memory (`--memory 1GB`: exactly what the whole picture in memory gives) and in tiles of several sizes; each row says
 how well that agrees with the map. Seeds and models that have rows are skipped.
 """
 
@@ -24,7 +24,7 @@ from sweepseg.metrics import ConfusionMatrix
 
 PIECE = 512  # rows and columns of the pieces that the west is cut into
 WAYS = {
-    "exact": ["--memory", "600MB"],
+    "exact": ["--memory", "1GB"],
     "tiles of 256": ["--tile", "256", "--overlap", "0.25"],
     "tiles of 512": ["--tile", "512", "--overlap", "0.25"],
     "tiles of 1024": ["--tile", "1024", "--overlap", "0.25"],
