@@ -158,7 +158,7 @@ from sweepseg.cli import run
 from sweepseg.cli.parser import VERBS
 for verb in ([], *([verb] for verb in VERBS)):
     assert run([*verb, "--help"]) == 0
-heavy = {"torch", "numpy", "PIL", "lightning", "kornia", "rich", "matplotlib"}
+heavy = {"torch", "numpy", "PIL", "lightning", "kornia", "rich", "matplotlib", "optuna", "captum"}
 assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
