@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -103,6 +104,6 @@ def read_picture(model: Segmenter, path: str | Path) -> np.ndarray:
 
 def _generator(model: Segmenter) -> tuple[Generation, PixelPredictor]:
     """The task and the network of a model that makes pictures."""
-    if not isinstance(model.network, PixelPredictor):
+    if model.config.task != Generation.name:
         raise UsageError(f"the model is for task {model.config.task} and makes no pictures; train one for generation")
-    return Generation(len(model.config.classes)), model.network
+    return Generation(len(model.config.classes)), cast(PixelPredictor, model.network)
