@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE, TESTS = ROOT / "src", ROOT / "tests"
 
-LEAVES = {"errors", "losses", "metrics", "metrics_recognition", "metrics_video", "data", "io"}
+LEAVES = {"errors", "losses", "metrics", "metrics_instances", "metrics_recognition", "metrics_video", "data", "io"}
 GROUPS = [
     {"ops", "orders"},
     {"cells"},

@@ -54,6 +54,8 @@ def test_saving_and_loading_gives_the_same_model_bit_for_bit(tmp_path, task, cla
         ("classification", "renet_classifier", 3, "sequence"),
         ("sequence", "crnn", 4, "multiclass"),
         ("multiclass", "sweepnet_volume_small", 3, "sequence"),
+        ("instances", "sweepnet_nano", 5, "detection"),
+        ("detection", "rsis", 5, "instances"),
     ],
 )
 def test_networks_are_saved_and_loaded_for_their_task_alone(tmp_path, task, builder, logits, other):

@@ -9,12 +9,14 @@ from stirring import stirred
 from tolerances import assert_close
 from torch import nn
 
+from sweepseg.cells import CELLS
 from sweepseg.inference.strips import StripRunner
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.layers.stages import Local, StagedModel, Swept, dimensions_of
 from sweepseg.models import CONTROLS, FAMILIES, MODELS, SEGMENTERS, VOLUME_SEGMENTERS
-from sweepseg.models.sweepnet import SweepNet, sweepnet_small
+from sweepseg.models.sweepnet import SIZES, SweepNet, sweepnet_small
 from sweepseg.models.video import Timed, VideoModel
+from sweepseg.orders import FOUR_WAYS
 
 
 def new(build, *arguments):
@@ -352,7 +354,8 @@ def test_contract_catches_a_broken_graph():
 
 
 def larger_control(num_classes, in_channels=3):
-    return SweepNet(num_classes, in_channels, widths=(32, 48, 96, 138), blocks=(2, 3), causal=False, control=True)
+    size = {**SIZES["small"], "widths": (32, 48, 96, 138)}
+    return SweepNet(num_classes, in_channels, **size, cell=CELLS["mingru"], orders=FOUR_WAYS, control=True)
 
 
 @pytest.mark.parametrize("control", [sweepnet_small, larger_control])

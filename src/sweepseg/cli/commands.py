@@ -12,7 +12,10 @@ from .terminal import print_columns, print_json, print_table, say
 
 def check(
     data: str,
-    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"] | None = None,
+    task: Literal[
+        "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+    ]
+    | None = None,
     input_range: tuple[float, float] | None = None,
     json: bool = False,
     quiet: bool = False,
@@ -21,8 +24,8 @@ def check(
 
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
-        task: What the masks mean, for which the data set tells by default; without masks classification, sequence or
-            generation.
+        task: What the masks mean, for which the data set tells by default; for numbered objects instances or
+            detection; without masks classification, sequence or generation.
         input_range: As for `sweepseg train`, such as [0, 4095].
         json: Print the problems as JSON.
         quiet: Print the problems alone.
@@ -138,8 +141,9 @@ def predict(
 
     Args:
         input: Image, Zarr folder, or folder of images.
-        output: Folder for the masks, `<stem>.png` each, with classes as indices, or `<stem>.nii.gz` with the affine of
-            the volume, or for the answers, `predictions.csv`; `report.jsonl` lists every input.
+        output: Folder for the masks, `<stem>.png` each, with classes as indices, or with numbers of objects and their
+            boxes in `<stem>.json`, or `<stem>.nii.gz` with the affine of the volume, or for the answers,
+            `predictions.csv`; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
@@ -156,7 +160,7 @@ def predict(
     from ..errors import printable
     from ..inference.predict import predict as predict_files
     from ..models.folder import bundled_model, load
-    from ..tasks import TASKS
+    from ..tasks import TASKS, Recognition
     from .progress import bar, counted
     from .units import parse_bytes
 
@@ -183,7 +187,7 @@ def predict(
         print_json({name: len(getattr(result, name)) for name in ("done", "skipped", "failed")} | {"output": output})
     elif not quiet:
         skipped = f", {len(result.skipped)} were there already" if result.skipped else ""
-        masks = TASKS[segmenter.config.task].family == "segmentation"
+        masks = not issubclass(TASKS[segmenter.config.task], Recognition)
         did, what = ("segmented", "masks") if masks else ("recognised", "answers")
         where = printable(output)
         print(f"{len(result.done)} {did}{skipped}, {len(result.failed)} failed; {what} are in {where}")

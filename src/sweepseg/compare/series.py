@@ -90,7 +90,7 @@ def missing(runs: Sequence[Run], results: Path) -> list[Run]:
         if run.settings.crop is None:
             raise UsageError("crop is missing; give --crop [HEIGHT,WIDTH], at which the cost of a picture is measured")
         dataset = open_data(run.settings)
-        if TASKS[dataset.task].family != "segmentation":
+        if "mean_iou" not in TASKS[dataset.task].scores:
             raise UsageError(f"{run.settings.data} has no masks; compare is for segmentation")
         if not any(sample.mask for sample in dataset.splits.get(run.split, ())):
             has = ", ".join(dataset.splits)

@@ -2,7 +2,7 @@
 
 from .bundled import digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
-from .dataset import DataSet, LabelledSet, LineSet, Problem, Sample, SegmentationSet, Task
+from .dataset import DataSet, InstanceSet, LabelledSet, LineSet, Problem, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS
 from .opening import open_dataset
 from .pairs import read_input, read_pair
@@ -11,6 +11,7 @@ from .statistics import channel_stats
 __all__ = [
     "LAYOUTS",
     "DataSet",
+    "InstanceSet",
     "LabelledSet",
     "LineSet",
     "Problem",

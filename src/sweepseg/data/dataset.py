@@ -9,7 +9,9 @@ from typing import ClassVar, Literal, Self
 from ..errors import UsageError
 from ..io.files import is_volume
 
-Task = Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"]
+Task = Literal[
+    "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+]
 Color = tuple[int, int, int]
 InputRange = tuple[float, float]
 
@@ -25,6 +27,8 @@ class Sample:
         channels: The files of further channels, where each channel has a file of its own; ``image`` holds the first.
         field_of_view: A mask that is 0 where the image shows nothing, which is ignored; None where all of it counts.
         text: The annotation where it is a word: the class of the image, or what it reads.
+        class_mask: The mask that tells the classes of the objects that ``mask`` numbers; None where there is one class,
+            or no objects.
         drawn: Whether each pixel is drawn, white with the probability that its brightness says, and if so which picture
             of its split it is, counted from 0; else None, and pixels are as stored.
         page: Which picture of the image file it is, counted from 0, where a file holds many; else None.
@@ -36,6 +40,7 @@ class Sample:
     channels: tuple[Path, ...] = ()
     field_of_view: Path | None = None
     text: str | None = None
+    class_mask: Path | None = None
     page: int | None = None
     drawn: int | None = None
 
@@ -74,7 +79,7 @@ class DataSet:
         ignore_index: Target value of what counts neither in the loss nor in metrics.
         input_range: Values of the images that become 0 and 1; None: those of the integer type, floats are in [0, 1].
         problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
-        unit: What labels are counted in: "pixel", "image" or "character".
+        unit: What labels are counted in: "pixel", "image", "character" or "object".
         listed: Whether `check` counts class by class, and warns of those that never occur.
     """
 
@@ -156,3 +161,11 @@ class PictureSet(DataSet):
     ignore_index: int = -1
     unit = "pixel"
     listed = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceSet(DataSet):
+    """Images with numbered objects in `Sample.mask`; the classes are those of objects, without the background."""
+
+    ignore_index: int = -1
+    unit = "object"

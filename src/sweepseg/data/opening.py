@@ -1,7 +1,8 @@
 """Opening a data set: its layout, its task and what its mask values mean, all found out from the folder."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -12,14 +13,20 @@ from ..errors import InputError, UsageError
 from ..io.masks import read_mask
 from .classes import Label, checked, named, parse_lines, read_classes, voc_palette
 from .dataset import Color, DataSet, Sample, SegmentationSet, Task
+from .instances import open_instances
 from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
 from .lines import open_lines
 from .pictures import open_pictures
 
 IGNORE_INDEX = 255
-# tasks without masks; (folder, names) -> set
-OPENERS = {"classification": open_labelled, "sequence": open_lines, "generation": open_pictures}
+OPENERS: dict[str, Callable[[Path, Sequence[str] | None], DataSet]] = {  # tasks without masks of classes
+    "classification": open_labelled,
+    "sequence": open_lines,
+    "generation": open_pictures,
+    "instances": open_instances,
+    "detection": partial(open_instances, task="detection"),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +45,8 @@ def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequenc
             cannot be changed, a YAML file with its path from there as ``root``, and ``classes`` as below.
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
             if there are two classes. For "classification" see `labelled.open_labelled`, for "sequence"
-            `lines.open_lines`, for "generation" `pictures.open_pictures`.
+            `lines.open_lines`, for "generation" `pictures.open_pictures`, for "instances" and "detection"
+            `instances.open_instances`.
         classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
             background and object. Without masks only the names count.
 

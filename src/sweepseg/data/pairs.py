@@ -26,8 +26,9 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
     Returns:
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
         indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
-        for sequences the characters, (L,); for generation the values of the image, (C, H, W). Volumes are (C, D, H, W),
-        standardised, with a target (D, H, W).
+        for sequences the characters, (L,); for generation the values of the image, (C, H, W); for instances and
+        detection the number and the class of the object of each pixel, both 0 where there is none, (2, H, W). Volumes
+        are (C, D, H, W), standardised, with a target (D, H, W).
 
     Raises:
         InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
@@ -140,6 +141,33 @@ def require_bytes(pixels: np.ndarray, path: Path) -> np.ndarray:
     return pixels
 
 
+def _read_objects(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """Number and class of the object of each pixel, int64 (2, H, W); an object's class is its most frequent one."""
+    if sample.mask is None:
+        raise InputError(sample.image, "has no mask")
+    numbers = read_mask(sample.mask).astype(np.int64)
+    if numbers.min() < 0:
+        raise InputError(sample.mask, f"numbers objects from {numbers.min()}; they are 1 or more, the background is 0")
+    if sample.class_mask is None:
+        return np.stack([numbers, (numbers > 0).astype(np.int64)])
+    known = {value: value for value in (*range(len(dataset.classes) + 1), 255)}
+    labels = remap_labels(read_mask(sample.class_mask), known, sample.class_mask)
+    if labels.shape != numbers.shape:
+        sizes = f"is {_size(labels.shape)} but {sample.mask.name} is {_size(numbers.shape)}"
+        raise InputError(sample.class_mask, f"{sizes}; resize one of them")
+    numbers = np.where(labels == 255, dataset.ignore_index, numbers)
+    found, position = np.unique(numbers, return_inverse=True)
+    votes = np.zeros((len(found), 256), np.int64)
+    np.add.at(votes, (position.ravel(), labels.ravel()), 1)
+    unknown = found[(found > 0) & ~votes[:, 1:].any(1)]
+    if unknown.size:
+        raise InputError(
+            sample.class_mask, f"is background at all of object {unknown[0]}; give it a class or remove it"
+        )
+    classes = np.where(found > 0, votes[:, 1:].argmax(1) + 1, found)  # the background and what is ignored stay
+    return np.stack([numbers, classes[position].reshape(numbers.shape)])
+
+
 def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
     """The class of each pixel, int64 (H, W) or, for multilabel, (K, H, W)."""
     target = _read_labels(dataset, sample)
@@ -224,4 +252,6 @@ TARGETS: dict[str, Callable[[Any, Sample], np.ndarray]] = {
     "classification": _read_class,
     "sequence": _read_line,
     "generation": _read_values,
+    "instances": _read_objects,
+    "detection": _read_objects,
 }

@@ -45,7 +45,11 @@ def channel_stats(
 
 
 def count_labels(dataset: DataSet, target: np.ndarray) -> np.ndarray:
-    """Labels of each class in one target of `read_pair`, int64 (K,)."""
+    """Labels, or objects, of each class in one target of `read_pair`, int64 (K,)."""
+    if dataset.unit == "object":
+        numbers, classes = target.reshape(2, -1)
+        found, first = np.unique(numbers, return_index=True)
+        return np.bincount(classes[first[found > 0]] - 1, minlength=len(dataset.classes))
     if dataset.task == "multilabel":
         return (target == 1).sum(axis=(1, 2))
     return np.bincount(target[target != dataset.ignore_index], minlength=len(dataset.classes))

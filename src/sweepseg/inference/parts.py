@@ -21,7 +21,8 @@ from ..tasks import TASKS
 from .map_files import Box, MapFile, cut
 from .memory import check_tile, plan
 from .out_of_core import OutOfCore
-from .segment import mask_files, paint, to_input
+from .segment import to_input
+from .segmentation import mask_files, paint
 from .tiles import Tiles
 from .windows import Copy, bands, count_masks, segment_windows
 from .work_folder import WorkFolder, used_bytes, work_folder

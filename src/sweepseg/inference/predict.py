@@ -32,12 +32,13 @@ from ..io.raster import read_georeference
 from ..io.windows import open_windows
 from ..layers.stages import StagedModel
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS, Recognition
+from ..tasks import TASKS, Numbered, Recognition
 from .memory import max_pixels
 from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
 from .recognise import predict_answers
-from .segment import Segmentation, mask_files, mask_task, read, segment
+from .segment import read, segment, task_of
+from .segmentation import Segmentation, mask_files
 from .windows import Array
 
 LARGE = 1_000_000  # pixels that take some seconds
@@ -65,7 +66,8 @@ def predict(
 
     Images that do not fit in memory, and Zarr folders, are read and segmented in parts, with the whole image's result.
     With a model for volumes the inputs are NIfTI files, which are segmented whole. A model that says one thing of a
-    whole image gives a table instead; see `recognise.predict_answers`.
+    whole image gives a table instead; see `recognise.predict_answers`. One that finds objects numbers them in the mask,
+    of 16 bits, and writes `<stem>.json` beside it; see `objects.FoundObjects`.
 
     Args:
         source: An image file, a Zarr folder, or a folder that is searched with its subfolders.
@@ -103,13 +105,17 @@ def predict(
     (4, 0)
     """
     source, output = Path(source), Path(output)
-    if issubclass(TASKS[model.config.task], Recognition):
-        for_masks = {"overlay": overlay, "probs": probs, "geotiff": geotiff, "tile": tile, "resume": resume}
-        for name, value in (for_masks | {"skip_existing": skip_existing}).items():
+    task = TASKS[model.config.task]
+    whole = issubclass(task, Numbered)  # finds objects, which cannot be done in parts
+    if whole or issubclass(task, Recognition):
+        for_masks = {"probs": probs, "geotiff": geotiff, "tile": tile, "resume": resume}
+        for_masks |= {} if whole else {"overlay": overlay, "skip_existing": skip_existing}
+        for name, value in for_masks.items():
             if value:
-                raise UsageError(f"{name} is for masks, the model is for task {model.config.task}; leave it out")
+                raise UsageError(f"{name} is for masks, the model is for task {task.name}; leave it out")
+    if issubclass(task, Recognition):
         return predict_answers(source, model, output, say=say, progress=progress)
-    mask_task(model)
+    task_of(model)
     inputs = find_images(source)
     if geotiff and find_spec("rasterio") is None:
         raise UsageError('GeoTIFFs are written by rasterio; pip install "sweepseg[geo]"')
@@ -143,6 +149,10 @@ def predict(
                                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
                             row |= {"sha256": digest}
                         if not model.volumes and (zarr or exceeds(found.path, allowed)):
+                            if whole:
+                                raise InputError(
+                                    found.path, "does not fit in memory, and objects are not found in parts; cut it"
+                                )
                             with open_windows(found.path) as windows:
                                 row |= parts.write(found, digest, windows, target)
                         else:
@@ -171,9 +181,10 @@ def _targets(
     stem = output / without_suffix(found.relative)
     mask = stem if config.task == "multilabel" else _named(stem, ".nii.gz" if volumes else ".png")
     extra = _named(stem, ".overlay.png") if overlay else None, _named(stem, ".probs.npz") if probs else None
+    objects = _named(stem, ".json") if issubclass(TASKS[config.task], Numbered) else None
     masks = mask_files(mask, config)
     geotiffs = [path.with_suffix(".tif") for path in masks] if geotiff else []
-    return Targets(mask, *extra, geotiffs, files=[*masks, *filter(None, extra), *geotiffs])
+    return Targets(mask, *extra, geotiffs, files=[*masks, *filter(None, (*extra, objects)), *geotiffs])
 
 
 def _named(stem: Path, suffix: str) -> Path:
@@ -210,7 +221,8 @@ def _listening(
     model: Segmenter, image: np.ndarray, name: str, listen: Callable[[str, int, int], None]
 ) -> Iterator[None]:
     """Have the stages of a model tell when they are done with an image that takes some seconds."""
-    stages = [*cast(StagedModel, model.network).stages.values()] if math.prod(image.shape[:-1]) > LARGE else []
+    told = isinstance(model.network, StagedModel) and math.prod(image.shape[:-1]) > LARGE
+    stages = [*cast(StagedModel, model.network).stages.values()] if told else []
     done = 0
 
     def listen_once_more(*_: object) -> None:

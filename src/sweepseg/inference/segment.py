@@ -1,6 +1,6 @@
 """Segmenting one image or volume in memory."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,89 +11,13 @@ from ..data.pairs import scaled
 from ..errors import InputError, UsageError
 from ..io.files import is_volume
 from ..io.images import fit_channels, read_image
-from ..io.masks import overlay, write_mask
-from ..io.nifti import MAX_VOXELS, read_volume, write_labels
+from ..io.nifti import MAX_VOXELS, read_volume
 from ..io.picture import MAX_PIXELS
 from ..layers.stages import LAYOUT
-from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS, Generation, Recognition, Task
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What a model says about one image; all of a volume has a D in front of the H.
-
-    Attributes:
-        mask: Class indices, uint8 (H, W); for multilabel 0 or 1 for each class, (K, H, W).
-        probabilities: float32 (K, H, W) in [0, 1]; for binary that of the object, (1, H, W).
-        image: The image as it was segmented, float32 (H, W, C) in [0, 1]; a volume standardised.
-        config: The model's; it names the classes and their colours.
-        volume: The file of a volume, whose place in space its labels keep; None for images and arrays.
-    """
-
-    mask: np.ndarray
-    probabilities: np.ndarray
-    image: np.ndarray
-    config: ModelConfig
-    volume: Path | None = None
-
-    def overlay(self, alpha: float = 0.5) -> np.ndarray:
-        """The image with its classes painted over it, uint8 (H, W, 3); of images that are no RGB the first channel.
-
-        Args:
-            alpha: Strength of the colours, 0 to 1.
-
-        Raises:
-            ValueError: It is a volume.
-        """
-        if self.image.ndim == 4:
-            raise ValueError("a volume has no overlay; save its labels and lay them over it in a viewer")
-        masks = self.mask if self.mask.ndim == 3 else self.mask[None]
-        return paint(self.image, masks, self.config, alpha)
-
-    def save(self, path: str | Path) -> None:
-        """Write the mask as an index PNG whose palette shows the classes' colours; labels of a volume as NIfTI.
-
-        Args:
-            path: The file; for multilabel a folder, which gets `<class>.png` for each class.
-
-        Raises:
-            ValueError: It is a volume that came as an array, which has no place in space; `io.nifti.write_labels`
-                takes one.
-        """
-        path = Path(path)
-        if self.image.ndim == 4:
-            if self.volume is None:
-                raise ValueError("a volume that came as an array has no affine; write mask with io.nifti.write_labels")
-            write_labels(path, self.mask, self.volume)
-            return
-        if self.mask.ndim == 2:
-            write_mask(path, self.mask, self.config.palette)
-            return
-        for file, mask in zip(mask_files(path, self.config), self.mask, strict=True):
-            write_mask(file, mask, ((0, 0, 0), (255, 255, 255)))
-
-
-def paint(image: np.ndarray, masks: np.ndarray, config: ModelConfig, alpha: float = 0.5) -> np.ndarray:
-    """Paint classes over an image, see `Segmentation.overlay`.
-
-    Args:
-        image: float32 (H, W, C) in [0, 1].
-        masks: uint8 (N, H, W): one, or for multilabel one for each class.
-        config: The model's.
-        alpha: Strength of the colours, 0 to 1.
-    """
-    shown = np.rint((image if image.shape[2] == 3 else image[..., :1]) * 255).astype(np.uint8)
-    if config.task != "multilabel":
-        return overlay(shown, masks[0], config.palette, alpha)
-    for mask, color in zip(masks, config.palette, strict=True):
-        shown = overlay(shown, mask, ((0, 0, 0), color), alpha)
-    return shown
-
-
-def mask_files(path: Path, config: ModelConfig) -> list[Path]:
-    """The files that `Segmentation.save` writes."""
-    return [path / f"{name}.png" for name in config.classes] if config.task == "multilabel" else [path]
+from ..models.segmenter import Segmenter
+from ..tasks import TASKS, Generation, Numbered, Recognition, Task
+from .objects import FoundObjects, listed
+from .segmentation import Segmentation
 
 
 def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
@@ -104,6 +28,9 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
         image: A file, or an array (H, W) or (H, W, C): uint8, uint16, or float in the model's input range, which is
             [0, 1] unless its config says otherwise. Grey becomes RGB and RGB grey where the model wants it. Of a volume
             a NIfTI file, or an array (D, H, W) or (D, H, W, C) in the orientation of `io.nifti.read_volume`.
+
+    Returns:
+        What the model says; where it numbers objects, a `FoundObjects`.
 
     Raises:
         InputError: The file cannot be read.
@@ -157,15 +84,30 @@ def decoded(model: Segmenter, unit: np.ndarray, logits: Tensor) -> Segmentation:
     """What logits (1, K, H, W) say about what `as_input` returned.
 
     Raises:
-        ValueError: They are not finite.
+        ValueError: They are not finite, or find more objects than a mask can number.
     """
-    task = mask_task(model)
-    mask, probabilities = task.decode(logits)[0], task.probabilities(logits)[0]
-    return Segmentation(mask.cpu().numpy(), probabilities.cpu().numpy(), unit, model.config)
+    task = task_of(model)
+    found, probabilities = task.decode(logits)[0].cpu().numpy(), task.probabilities(logits)[0].cpu().numpy()
+    if isinstance(task, Numbered):
+        numbers, objects = found[0].astype(np.int32), listed(found, model.config)
+        return FoundObjects(numbers, probabilities, unit, model.config, objects=objects)
+    return Segmentation(found, probabilities, unit, model.config)
 
 
 def mask_task(model: Segmenter) -> Task:
-    """The task of a model.
+    """The task of a model whose masks are made pixel by pixel, so that they can be made in parts and averaged.
+
+    Raises:
+        UsageError: It says one thing of a whole image, finds objects in it, or makes pictures.
+    """
+    task = task_of(model)
+    if isinstance(task, Numbered):
+        raise UsageError(f"the model is for task {task.name}, which takes images as a whole; use sweepseg predict")
+    return task
+
+
+def task_of(model: Segmenter) -> Task:
+    """The task of a model that gives masks, be it of classes or of numbered objects.
 
     Raises:
         UsageError: It says one thing of a whole image, or makes pictures.

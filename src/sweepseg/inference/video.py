@@ -21,7 +21,8 @@ from ..models.segmenter import Segmenter
 from ..models.video import State
 from .memory import max_pixels
 from .parts import refusing
-from .segment import Segmentation, as_batch, as_input, decoded
+from .segment import as_batch, as_input, decoded
+from .segmentation import Segmentation
 from .video_state import check_state, load_state, save_state
 
 CUT = 0.5  # distance of two frames' histograms, 0 to 1, from which on they are of different scenes

@@ -24,7 +24,16 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MAX_CONFIG = MAX_HEADER = 1 << 20  # bytes
 MAX_WEIGHTS = 1 << 32  # bytes
 MAX_TENSORS = 10_000
-TASKS = ("binary", "multiclass", "multilabel", "classification", "sequence", "generation")
+TASKS = (
+    "binary",
+    "multiclass",
+    "multilabel",
+    "classification",
+    "sequence",
+    "generation",
+    "instances",
+    "detection",
+)
 DTYPES = {"F32": 4, "F16": 2, "I64": 8}  # -> bytes; I64 for counters such as num_batches_tracked
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")  # how pickles and zips of them begin

@@ -20,6 +20,7 @@ from .pixel_rnn import pixel_rnn_diagonal, pixel_rnn_diagonal_control, pixel_rnn
 from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
 from .reseg import reseg, reseg_control
+from .rsis import rsis, rsis_control
 from .sweepnet import (
     sweepnet_base,
     sweepnet_base_control,
@@ -98,6 +99,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "pixel_rnn_diagonal": pixel_rnn_diagonal,
     "pixel_rnn_diagonal_control": pixel_rnn_diagonal_control,
 }
+DETECTORS: dict[str, Callable[..., nn.Module]] = {"rsis": rsis, "rsis_control": rsis_control}
 # what the networks of a family do -> those of them that can be chosen by name
 FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "segmentation": SEGMENTERS,
@@ -105,6 +107,7 @@ FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "classification": CLASSIFIERS,
     "sequence": READERS,
     "generation": GENERATORS,
+    "detection": DETECTORS,
 }
 MODELS: dict[str, Callable[..., nn.Module]] = {
     name: build for family in FAMILIES.values() for name, build in family.items()
@@ -134,4 +137,5 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "time_distributed": "time_distributed_control",  # recurrent over time
     "pixel_rnn_row": "pixel_rnn_row_control",
     "pixel_rnn_diagonal": "pixel_rnn_diagonal_control",
+    "rsis": "rsis_control",
 }

@@ -23,7 +23,12 @@ CLASSES = {  # how many a task takes, at least and at most
     "classification": (2, 65536),
     "sequence": (1, 65536),
     "generation": (2, 256),
+    "instances": (1, 254),
+    "detection": (1, 254),
 }
+BEYOND_CLASSES = {"binary": -1, "sequence": 1, "instances": 2, "detection": 2}  # logits beside one for each class
+# dimensions of the logits of tasks that are for images alone
+IMAGE_LOGITS = {"classification": 2, "sequence": 3, "instances": 4, "generation": 5, "detection": 5}
 
 
 def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> Segmenter:
@@ -136,11 +141,11 @@ def _check_channels(model: Segmenter) -> None:
             logits = model(torch.zeros(1, len(config.mean), *(16,) * model.dimensions))
     except ValueError as error:
         raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
-    dimensions = {"classification": 2, "sequence": 3, "generation": 5}.get(config.task, 2 + model.dimensions)
-    if logits.dim() != dimensions:
+    dimensions = IMAGE_LOGITS.get(config.task, 2 + model.dimensions)
+    if logits.dim() != dimensions or (model.volumes and config.task in IMAGE_LOGITS):
         raise ModelFileError(f"model {config.builder} does not do task {config.task}")
-    given = logits.shape[1]
-    wanted = {"binary": 1, "sequence": len(config.classes) + 1}.get(config.task, len(config.classes))
+    given = logits.shape[2 if config.task == "detection" else 1]
+    wanted = len(config.classes) + BEYOND_CLASSES.get(config.task, 0)
     if given != wanted:
         raise ModelFileError(f"the network gives {given} logits; {len(config.classes)} classes want {wanted}")
 

@@ -45,8 +45,8 @@ class Segmenter(nn.Module):
     Args:
         network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W); those of a classifier are
             (B, num_classes), those of a reader of lines (B, num_classes, T), those of a generator
-            (B, num_classes, C, H, W). One for volumes has ``dimensions = 3`` and maps (B, C, D, H, W), each
-            standardised, to (B, num_classes, D, H, W).
+            (B, num_classes, C, H, W), those of a detector (B, T, num_classes, H, W). One for volumes has
+            ``dimensions = 3`` and maps (B, C, D, H, W), each standardised, to (B, num_classes, D, H, W).
         config: What it was built and trained for.
     """
 

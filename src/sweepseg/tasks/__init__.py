@@ -3,9 +3,12 @@
 from .binary import Binary
 from .class_weights import class_weights
 from .classification import Classification
+from .detection import Detection
 from .generation import Generation
+from .instances import Instances
 from .multiclass import Multiclass
 from .multilabel import Multilabel
+from .numbered import Numbered
 from .recognition import Answer, Recognition
 from .sequence import TextLine
 from .task import Task
@@ -17,6 +20,8 @@ TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "sequence": TextLine,
     "generation": Generation,
+    "instances": Instances,
+    "detection": Detection,
 }
 
 __all__ = [
@@ -24,9 +29,12 @@ __all__ = [
     "Answer",
     "Binary",
     "Classification",
+    "Detection",
     "Generation",
+    "Instances",
     "Multiclass",
     "Multilabel",
+    "Numbered",
     "Recognition",
     "Task",
     "TextLine",

@@ -20,8 +20,9 @@ class Settings:
         arguments: What its builder takes beside classes and channels, by name; sweepnet_small takes causal, cell, order
             and units, such as {cell: gru, units: 48}.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
-            class folders or IDX files; sequence, for lines of text; or generation, for pictures alone, grey ones drawn
-            in black and white. The last two are never cropped, scaled or flipped.
+            class folders or IDX files; sequence, for lines of text; generation, for pictures alone, grey ones drawn
+            in black and white; or instances, or detection, for many or for few objects, which are numbered in
+            `instances/` beside `images/`. Lines and pictures alone are never cropped, scaled or flipped.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
             1/5 to validate on every fifth in the order of names.
         epochs: Passes over the training pictures.
@@ -79,7 +80,12 @@ class Settings:
     output: str = "runs/train"
     model: str = "sweepnet_small"
     arguments: dict[str, bool | int | float | str] | None = None
-    task: Literal["binary", "multiclass", "multilabel", "classification", "sequence", "generation"] | None = None
+    task: (
+        Literal[
+            "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+        ]
+        | None
+    ) = None
     hold_out: str | None = None
     epochs: float = 50
     steps: int | None = None

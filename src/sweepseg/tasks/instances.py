@@ -1,0 +1,126 @@
+"""Every pixel is background or belongs to one of many objects, which are told apart by how far inside it lies."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import UsageError
+from ..losses import combined
+from .checks import check_logits
+from .numbered import Numbered
+
+CORE = 0.5  # depth from which a pixel is of the core of its object, which has one
+
+
+@dataclass(frozen=True)
+class Instances(Numbered):
+    """Objects of K classes, however many, that do not overlap: a class for each pixel and its depth in its object.
+
+    The depth is the distance to the border of the object over the largest one in it, so that every object has a core
+    of depth 1/2 and more, and two that touch have two. Logits (B, K + 2, H, W) are those of the background, of the
+    classes, and of the depth through a sigmoid. To decode, each core is a seed, and the seeds grow downhill over all
+    pixels that are no background (watershed of scikit-image); what is reached by no seed is background.
+
+    Source: Bai & Urtasun 2017, Deep Watershed Transform for Instance Segmentation, arXiv:1611.08303, which learns the
+    energy; here the distance itself is learned, as in Naylor et al. 2019, Segmentation of Nuclei in Histopathology
+    Images by Deep Regression of the Distance Map, IEEE TMI 38(2).
+
+    Args:
+        num_classes: Number of classes of objects K, 1 to 254.
+        ignore_index: Target label of pixels that do not count.
+
+    Raises:
+        UsageError: ``num_classes`` is out of range, or scikit-image is missing.
+
+    >>> logits = torch.full((1, 3, 1, 7), -9.0)
+    >>> logits[0, 1, 0, [0, 1, 2, 3, 5, 6]] = 9.0
+    >>> logits[0, 2, 0, [0, 3, 5]] = 9.0
+    >>> Instances(1).decode(logits)[0, 0]
+    tensor([[1., 1., 2., 2., 0., 3., 3.]])
+    """
+
+    name = "instances"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if find_spec("skimage") is None:
+            raise UsageError('objects are told apart by scikit-image; pip install "sweepseg[instances]"')
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probability of the background and of each class, and the depth, in float32, (B, K + 2, H, W)."""
+        return torch.cat([logits[:, :-1].float().softmax(1), logits[:, -1:].float().sigmoid()], 1)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """See `Numbered`; the score is the mean probability of the class over the pixels.
+
+        Raises:
+            ValueError: Logits of another shape, or not finite.
+        """
+        check_logits(logits, self.num_logits)
+        return torch.stack([torch.from_numpy(_objects(one.cpu().numpy())) for one in self.probabilities(logits)])
+
+    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Views (C, h, w), and the class and the depth of each pixel, float32 (B, 2, h, w)."""
+        planes = [np.stack([classes, depth(numbers)]) for numbers, classes in (target.numpy() for target in targets)]
+        return torch.stack([*images]), torch.from_numpy(np.stack(planes).astype(np.float32))
+
+    def loss(
+        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """``losses.combined`` of the classes, and the cross-entropy of the depth, for targets of `batch`."""
+        of_classes = combined(terms, task="multiclass", ignore_index=self.ignore_index, label_smoothing=label_smoothing)
+
+        def loss(logits: Tensor, target: Tensor) -> Tensor:
+            classes, wanted = target[:, 0].long(), target[:, 1]
+            counted = classes != self.ignore_index
+            of_depth = F.binary_cross_entropy_with_logits(logits[:, -1].float(), wanted, reduction="none")
+            return of_classes(logits[:, :-1], classes) + (of_depth * counted).sum() / counted.sum().clamp_min(1)
+
+        return loss
+
+
+def depth(numbers: np.ndarray) -> np.ndarray:
+    """How far inside of its object each pixel lies: distance to what is not the object, over the largest one in it.
+
+    What lies beyond the border of the map is not the object.
+
+    Args:
+        numbers: Of the object of each pixel, int64 (H, W); 0 and less for none.
+
+    Returns:
+        float64 (H, W) in [0, 1], 0 where there is no object.
+
+    >>> depth(np.array([[0, 3, 3, 3, 5, 0]]))
+    array([[0., 1., 1., 1., 1., 0.]])
+    """
+    from scipy.ndimage import distance_transform_edt, find_objects
+
+    found, position = np.unique(numbers, return_inverse=True)
+    ranks = position.reshape(numbers.shape) - np.count_nonzero(found <= 0) + 1  # 1, 2, ... for objects, below none
+    result = np.zeros(numbers.shape)
+    for rank, box in enumerate(find_objects(ranks.clip(0)), 1):
+        own = ranks[box] == rank
+        distance = distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
+        result[box][own] = distance[own] / distance.max()
+    return result
+
+
+def _objects(probabilities: np.ndarray) -> np.ndarray:
+    """`Instances.decode` for the probabilities (K + 2, H, W) of one picture."""
+    from skimage.measure import label
+    from skimage.segmentation import watershed
+
+    *classes, inside = probabilities
+    covered = np.argmax(classes, 0) > 0
+    numbers = watershed(-inside, label(covered & (inside >= CORE)), mask=covered)
+    members = numbers.ravel()
+    areas = np.bincount(members)
+    means = np.stack([np.bincount(members, one.ravel()) / areas.clip(1) for one in classes])  # (K + 1, objects + 1)
+    found, score = means[1:].argmax(0) + 1, means[1:].max(0)
+    found[0] = score[0] = 0
+    return np.stack([numbers, found[numbers], score[numbers]]).astype(np.float32)
