@@ -53,7 +53,7 @@ def test_saving_and_loading_gives_the_same_model_bit_for_bit(tmp_path, task, cla
     [
         ("classification", "renet_classifier", 3, "sequence"),
         ("sequence", "crnn", 4, "multiclass"),
-        ("multiclass", "sweepnet_volume_small", 3, "sequence"),
+        ("multiclass", "sweepnet_volume_small", 3, "generation"),
         ("instances", "sweepnet_nano", 5, "detection"),
         ("detection", "rsis", 5, "instances"),
     ],
