@@ -7,7 +7,7 @@ from sweepseg.inference.averaging import Averaged
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 from sweepseg.tasks import TASKS
 
-WITH_MASKS = [name for name, task in TASKS.items() if task.family == "segmentation"]
+WITH_MASKS = [name for name, task in TASKS.items() if "mean_iou" in task.scores]
 
 
 class Ramp(nn.Module):
@@ -24,7 +24,7 @@ class Ramp(nn.Module):
 
 
 def model(task):
-    classes, logits = {"binary": (2, 1), "multiclass": (3, 3), "multilabel": (3, 3)}[task]
+    classes, logits = {"binary": (2, 1), "multiclass": (3, 3), "multilabel": (3, 3), "instances": (1, 3)}[task]
     config = ModelConfig(
         builder="",
         task=task,
@@ -89,3 +89,8 @@ def test_a_model_that_remembers_is_refused(monkeypatch):
     monkeypatch.setattr(Segmenter, "remembers", True)
     with pytest.raises(UsageError, match="remembers earlier frames"):
         Averaged(model("binary"), flip=True)
+
+
+def test_objects_are_not_averaged():
+    with pytest.raises(UsageError, match="takes images as a whole"):
+        Averaged(model("instances"))
