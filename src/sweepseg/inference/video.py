@@ -252,10 +252,7 @@ def _report(output: Path) -> Iterator[Callable[[dict[str, object]], None]]:
     """`report.jsonl`, a line a frame as it is done, so that it is there whatever ends the run."""
     path = output / "report.jsonl"
     try:
-        output.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8", buffering=1) as file:
             yield lambda row: print(json.dumps(row), file=file)
-    except FileExistsError as error:
-        raise OutputError(f"{printable(output)} is a file, not a folder") from error
     except OSError as error:
         raise OutputError(f"{printable(path)}: {reason(error)}") from error

@@ -42,15 +42,6 @@ class Classification(Recognition):
         if self.num_classes < 2:
             raise UsageError(f"{self.num_classes} classes for task classification; name at least two")
 
-    @property
-    def num_logits(self) -> int:
-        """One for each class."""
-        return self.num_classes
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of each class in float32, (B, num_classes)."""
-        return logits.float().softmax(1)
-
     def decode(self, logits: Tensor) -> Tensor:
         """The most likely class of each image, int64 (B,); the lower one of equals.
 

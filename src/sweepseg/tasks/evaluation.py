@@ -90,8 +90,8 @@ def masks(
 
     Yields:
         The name of the video, the mask and the target, both (1, H, W), for multilabel (1, K, H, W), and of the task's
-        own form where it says something of the whole picture. A model that
-        remembers has seen all frames before, those without annotation too.
+        own form where it says something of the whole picture. A model that remembers has seen all frames before, those
+        without annotation too.
     """
     device = next(model.parameters()).device
     memory = model if isinstance(model, Segmenter) and model.remembers else None

@@ -51,15 +51,6 @@ class Generation(Task):
         if not 2 <= self.num_classes <= 256:
             raise UsageError(f"{self.num_classes} values for task generation; give 2 to 256")
 
-    @property
-    def num_logits(self) -> int:
-        """One for each value."""
-        return self.num_classes
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of each value in float32, (B, num_classes, C, H, W)."""
-        return logits.float().softmax(1)
-
     def decode(self, logits: Tensor) -> Tensor:
         """Logarithm of the probability of each value in float32, (B, num_classes, C, H, W).
 

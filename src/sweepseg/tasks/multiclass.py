@@ -39,15 +39,6 @@ class Multiclass(Task):
                 "one class against the background is task binary with the classes background and foreground"
             )
 
-    @property
-    def num_logits(self) -> int:
-        """Channels of the logits."""
-        return self.num_classes
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of each class in float32, (B, num_classes, H, W)."""
-        return logits.float().softmax(1)
-
     def decode(self, logits: Tensor) -> Tensor:
         """The most likely label of each pixel, uint8 (B, H, W); the lower one of equals.
 

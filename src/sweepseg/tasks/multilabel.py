@@ -37,11 +37,6 @@ class Multilabel(Task):
         if self.num_classes < 1:
             raise UsageError(f"{self.num_classes} classes for task multilabel; name at least one")
 
-    @property
-    def num_logits(self) -> int:
-        """Channels of the logits."""
-        return self.num_classes
-
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probability of each class in float32, (B, num_classes, H, W); they do not add up to 1."""
         return logits.float().sigmoid()

@@ -56,10 +56,6 @@ class TextLine(Recognition):
         """One for each character, and one for the blank."""
         return self.num_classes + 1
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of each character, the blank last, at each place in float32, (B, num_classes + 1, T)."""
-        return logits.float().softmax(1)
-
     def decode(self, logits: Tensor) -> Tensor:
         """The characters of the most likely path, int64 (B, L), short ones filled up with ``ignore_index``.
 

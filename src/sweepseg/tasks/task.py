@@ -47,13 +47,13 @@ class Task(ABC):
     ignore_index: int = 255
 
     @property
-    @abstractmethod
     def num_logits(self) -> int:
-        """Channels of the logits."""
+        """Channels of the logits, one for each class."""
+        return self.num_classes
 
-    @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probabilities in float32, of the shape of the logits."""
+        """Probabilities in float32, of the shape of the logits (B, num_logits, ...); here those of a softmax."""
+        return logits.float().softmax(1)
 
     @abstractmethod
     def decode(self, logits: Tensor) -> Tensor:
