@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
-from rows import read, write
+from by_recipe import train
+from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import bar
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.tasks import TASKS
 from sweepseg.tasks.evaluation import evaluate
@@ -25,7 +24,6 @@ from sweepseg.training.allocator import keep_freed_memory
 
 MODELS = ("sweepnet_small", "sweepnet_small_control")
 SPLITS = (None, "0001TP", "0006R0", "0016E5")  # None: the published val; else the training sequence that is left out
-RECIPE = Path(__file__).parents[1] / "recipes" / "camvid.yaml"
 COLUMNS = ["model", "hold_out", "seed", "steps", "parameters", "threads", "cpu_minutes", "mean_iou", "global_accuracy"]
 
 
@@ -44,25 +42,18 @@ def main() -> None:
     for seed in options.seeds:
         for hold_out in options.splits:
             for model in options.models:
-                key = (model, hold_out or "", str(seed))
-                if not any((row["model"], row["hold_out"], row["seed"]) == key for row in read(options.results)):
+                key = {"model": model, "hold_out": hold_out or "", "seed": seed}
+                if not has(options.results, key):
                     row = run(options.data, model, hold_out, seed, options.runs, options.epochs)
-                    write(options.results, [*read(options.results), row], COLUMNS)
-                    print(row)
+                    add(options.results, [row], COLUMNS)
 
 
 def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
     started = time.process_time()
     output = runs / f"{model}-{hold_out or 'val'}-{seed}"
-    recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "hold_out": hold_out, "model": model}
-    recipe |= {} if epochs is None else {"epochs": epochs}
-    recipe |= {"data": str(data), "output": str(output), "scale": tuple(recipe["scale"])}
-    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
-    with bar() as update:
-        trained = sweepseg.train(
-            settings, listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps), say=print
-        )
+    settings = {"data": str(data), "model": model, "hold_out": hold_out, "seed": seed, "epochs": epochs}
+    trained = train("camvid.yaml", output, **settings)
     dataset = sweepseg.open_dataset(data)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
     config = trained.model.config

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rows import read, write
+from rows import add, has
 
 import sweepseg
 from sweepseg.cli import run
@@ -52,13 +52,12 @@ def main() -> None:
             output = options.folder / f"{model}-{seed}"
             for way, words in WAYS.items():
                 key = {"model": model, "seed": seed, "steps": options.steps, "crop": options.crop, "way": way}
-                if any(all(row[name] == str(value) for name, value in key.items()) for row in read(options.results)):
+                if has(options.results, key):
                     continue
                 if not (output / "model.safetensors").exists():
                     train(options, model, seed, output)
                 row = key | segment(options.data / "east_4096.jpg", output, words, target)
-                write(options.results, [*read(options.results), row], COLUMNS)
-                print(row, flush=True)
+                add(options.results, [row], COLUMNS)
 
 
 def cut(picture: Path, water: np.ndarray, folder: Path) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from rows import read, write
+from by_recipe import train
+from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import bar, tracker
+from sweepseg.cli.progress import tracker
 from sweepseg.inference.generate import generate
 from sweepseg.io.images import write_image
 from sweepseg.layers.blocks import count_parameters
@@ -28,7 +28,6 @@ from sweepseg.tasks import Generation
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mnist_generation.yaml"
 COLUMNS = ["model", "seed", "steps", "parameters", "threads", "minutes", "cpu_minutes", "nats"]
 SIDE, DRAWN = 28, 10  # pixels of a picture, pictures a row of the figure
 
@@ -47,10 +46,9 @@ def main() -> None:
     keep_freed_memory()
     for seed in options.seeds:
         for model in options.models:
-            if not any((row["model"], row["seed"]) == (model, str(seed)) for row in read(options.results)):
+            if not has(options.results, {"model": model, "seed": seed}):
                 row = run(options.data, model, seed, options.runs, options.epochs)
-                write(options.results, [*read(options.results), row], COLUMNS)
-                print(row)
+                add(options.results, [row], COLUMNS)
     if options.picture:
         models = [sweepseg.load(options.runs / f"{model}-{options.seeds[0]}") for model in options.models]
         write_image(options.picture, np.concatenate([shown(model) for model in models]))
@@ -60,16 +58,8 @@ def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> 
     """Train one model and measure it; continue where an earlier attempt stopped."""
     started, cpu_started = time.monotonic(), time.process_time()
     output = runs / f"{model}-{seed}"
-    recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "model": model}
-    recipe |= {} if epochs is None else {"epochs": epochs}
-    recipe |= {"data": str(data), "output": str(output), "resume": (output / "checkpoints").exists()}
-    with bar() as update:
-        trained = sweepseg.train(
-            sweepseg.Settings(**recipe),
-            listen=lambda p: update(f"{output.name} {p.loss:.1f} nats", p.step, p.steps),
-            say=print,
-            progress=tracker("checking", quiet=False),
-        )
+    settings = {"data": str(data), "model": model, "seed": seed, "epochs": epochs}
+    trained = train("mnist_generation.yaml", output, progress=tracker("checking", quiet=False), **settings)
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
     scores = evaluate(
         trained.model,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rows import read, write
+from rows import add
 from untrained import resident, untrained
 
 import sweepseg
@@ -36,8 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     row = measure(options.rows, options.width, options.strip)
-    write(options.results, [*read(options.results), row], COLUMNS)
-    print(row)
+    add(options.results, [row], COLUMNS)
 
 
 def measure(rows: int, width: int, strip: int) -> dict:

@@ -13,17 +13,16 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
-from rows import read, write
+from by_recipe import train
+from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import bar, tracker
+from sweepseg.cli.progress import tracker
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.tasks import TASKS
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
-FOLDER = Path(__file__).parents[1] / "recipes"
 RECIPES = {
     "sweepnet_classifier": "mnist.yaml",
     "sweepnet_classifier_control": "mnist.yaml",
@@ -51,27 +50,17 @@ def main() -> None:
     keep_freed_memory()
     for seed in options.seeds:
         for model in options.models:
-            if not any((row["model"], row["seed"]) == (model, str(seed)) for row in read(options.results)):
+            if not has(options.results, {"model": model, "seed": seed}):
                 row = run(options.data, model, seed, options.runs, options.epochs)
-                write(options.results, [*read(options.results), row], COLUMNS)
-                print(row)
+                add(options.results, [row], COLUMNS)
 
 
 def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
     started, cpu_started = time.monotonic(), time.process_time()
     output = runs / f"{model}-{seed}"
-    recipe = yaml.safe_load((FOLDER / RECIPES[model]).read_text()) | {"seed": seed, "model": model}
-    recipe |= {} if epochs is None else {"epochs": epochs}
-    recipe |= {"data": str(data), "output": str(output), "scale": tuple(recipe["scale"])}
-    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
-    with bar() as update:
-        trained = sweepseg.train(
-            settings,
-            listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps),
-            say=print,
-            progress=tracker("checking", quiet=False),
-        )
+    settings = {"data": str(data), "model": model, "seed": seed, "epochs": epochs}
+    trained = train(RECIPES[model], output, progress=tracker("checking", quiet=False), **settings)
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
     config = trained.model.config
     scores = evaluate(

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import yaml
-from rows import read, write
+from by_recipe import train
+from rows import add, has
 from torch import Tensor
 
 import sweepseg
@@ -26,7 +26,6 @@ from sweepseg.metrics import within
 from sweepseg.training.allocator import keep_freed_memory
 
 MODELS = ("sweepnet_small", "sweepnet_small_control")
-RECIPES = Path(__file__).parents[1] / "recipes"
 TOLERANCE = 2.0  # pixels
 THRESHOLDS = [i / 40 for i in range(4, 37)]
 COLUMNS = ["data", "model", "seed", "steps", "flip", "score", "threshold", "value", "at_half", "cpu_minutes"]
@@ -48,28 +47,23 @@ def main() -> None:
     for seed in options.seeds:
         for model in options.models:
             key = {"data": options.name, "model": model, "seed": seed}
-            if not any(all(row[name] == str(value) for name, value in key.items()) for row in read(options.results)):
-                rows = [key | row for row in run(options, model, seed)]
-                write(options.results, [*read(options.results), *rows], COLUMNS)
-                print(*rows, sep="\n", flush=True)
+            if not has(options.results, key):
+                add(options.results, [key | row for row in run(options, model, seed)], COLUMNS)
 
 
 def run(options: argparse.Namespace, model: str, seed: int) -> list[dict]:
     """Train one model and measure it, with and without mirror images."""
     began = time.process_time()
     output = options.runs / f"{options.name}-{model}-{seed}"
-    recipe = yaml.safe_load((RECIPES / f"{options.name}.yaml").read_text())
-    recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
-    recipe |= {"data": str(options.data), "output": str(output), "model": model, "seed": seed}
-    trained = sweepseg.train(sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists()), say=print)
+    trained = train(f"{options.name}.yaml", output, data=str(options.data), model=model, seed=seed)
     minutes = round((time.process_time() - began) / 60, 1)
     dataset = sweepseg.open_dataset(options.data)
     score, count = ("dice", hits) if options.name == "drive" else ("f1 within 2 pixels", near_hits)
     rows = []
     for flip in (False, True):
         views = Averaged(trained.model, flip=flip)
-        train, test = (probabilities(views, dataset, split) for split in ("train", "test"))
-        best = max(THRESHOLDS, key=lambda threshold: f1(train, threshold, count))
+        known, test = (probabilities(views, dataset, split) for split in ("train", "test"))
+        best = max(THRESHOLDS, key=lambda threshold: f1(known, threshold, count))
         rows.append(
             {
                 "steps": trained.steps,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rows import read, write
+from rows import add, has
 from untrained import resident, untrained
 
 import sweepseg
@@ -48,8 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if "cost" in options.cases:
-        for row in cost():
-            add(row, options.results)
+        add(options.results, cost(), COLUMNS)
     keep_freed_memory()
     for case in options.cases:
         if case == "cost":
@@ -60,15 +59,8 @@ def main() -> None:
         for seed in options.seeds:
             for model in MODELS:
                 key = {"case": data.name, "model": model, "seed": seed, "steps": options.steps}
-                rows = read(options.results)
-                if not any(all(row[name] == str(value) for name, value in key.items()) for row in rows):
-                    add(key | scores(options, data, model, seed), options.results)
-
-
-def add(row: dict, results: Path) -> None:
-    """Append a row."""
-    write(results, [*read(results), dict.fromkeys(COLUMNS, "") | row], COLUMNS)
-    print(row, flush=True)
+                if not has(options.results, key):
+                    add(options.results, [key | scores(options, data, model, seed)], COLUMNS)
 
 
 def make(folder: Path) -> None:

@@ -14,11 +14,10 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
-from rows import read, write
+from by_recipe import train
+from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import bar
 from sweepseg.compare import BUILDERS
 from sweepseg.errors import UsageError
 from sweepseg.layers.blocks import count_parameters
@@ -27,7 +26,7 @@ from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
 MODELS = ("sweepnet_volume_small", "sweepnet_volume_small_control", "monai_unet_volume")
-RECIPE = Path(__file__).parents[1] / "recipes" / "msd_hippocampus.yaml"
+HOLD_OUT = "1/5"
 COLUMNS = ["model", "hold_out", "seed", "steps", "parameters", "threads", "cpu_minutes", "mean_dice", "dice"]
 
 
@@ -49,34 +48,24 @@ def main() -> None:
             print(f"{model} is left out: {error}")
             continue
         for seed in options.seeds:
-            if not any((row["model"], row["seed"]) == (model, str(seed)) for row in read(options.results)):
+            if not has(options.results, {"model": model, "seed": seed}):
                 row = run(options.data, model, seed, options.runs, options.steps)
-                write(options.results, [*read(options.results), row], COLUMNS)
-                print(row)
+                add(options.results, [row], COLUMNS)
 
 
 def run(data: Path, model: str, seed: int, runs: Path, steps: int | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
     started = time.process_time()
     output = runs / f"{model}-{seed}"
-    recipe = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "model": model}
-    recipe |= {} if steps is None else {"steps": steps}
-    recipe |= {name: tuple(recipe[name]) for name in ("crop", "scale")} | {"data": str(data), "output": str(output)}
-    settings = sweepseg.Settings(**recipe, resume=(output / "checkpoints").exists())
-    with bar() as update:
-        trained = sweepseg.train(
-            settings,
-            listen=lambda p: update(f"{output.name} loss {p.loss:.3f}", p.step, p.steps),
-            say=print,
-            builders=BUILDERS,
-        )
-    dataset = sweepseg.open_dataset(data).hold_out(settings.hold_out)
+    settings = {"data": str(data), "model": model, "seed": seed, "steps": steps, "hold_out": HOLD_OUT}
+    trained = train("msd_hippocampus.yaml", output, builders=BUILDERS, **settings)
+    dataset = sweepseg.open_dataset(data).hold_out(HOLD_OUT)
     config = trained.model.config
     task = TASKS[config.task](len(config.classes))
     dice = evaluate(trained.model, dataset, "val", task, in_channels=len(config.mean))["dice"]
     return {
         "model": model,
-        "hold_out": settings.hold_out,
+        "hold_out": HOLD_OUT,
         "seed": seed,
         "steps": trained.steps,
         "parameters": count_parameters(trained.model),
