@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 import sweepseg
@@ -91,3 +92,22 @@ def test_gru_forms_trains_three_forms(monkeypatch, capsys):
     runpy.run_path(str(EXAMPLES / "gru_forms.py"), run_name="__main__")
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row[:26].strip() for row in rows] == ["reset after the product", "reset before the product", "the slip"]
+
+
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [
+        ("classification", {"steps": 2}),
+        ("text_lines", {"steps": 2}),
+        ("generation", {"steps": 1}),
+        ("many_objects", {"steps": 1}),
+        ("few_objects", {"steps": 1}),
+        ("live_rows", {"steps": 1}),
+        ("video_memory", {"steps": 1}),
+        ("volumes", {"steps": 1}),
+        ("larger_than_memory", {"side": 600}),
+    ],
+)
+def test_one_script_for_each_task(name, small, tmp_path, capsys):
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](str(tmp_path), **small)
+    assert capsys.readouterr().out.strip()

@@ -1,4 +1,4 @@
-"""Objects told apart by their depth: depths by brute force, decoding of what is known, a run from training to files."""
+"""Objects told apart by their cores: depths by brute force, decoding of what is known, a run from training to files."""
 
 import numpy as np
 import pytest
@@ -45,8 +45,8 @@ def logits_of(target, classes):
     """The logits of a network that knows the target (2, H, W)."""
     labels = torch.from_numpy(target[1]).clamp_min(0)
     known = 8.0 * torch.nn.functional.one_hot(labels, classes + 1).permute(2, 0, 1)
-    inside = torch.from_numpy(depth(target[0])).logit(1e-4).float()
-    return torch.cat([known, inside[None]])[None]
+    core = torch.from_numpy(depth(target[0]) >= 0.5).float()
+    return torch.cat([known, 8 * core[None] - 4])[None]
 
 
 def test_what_is_known_is_decoded_to_itself():
@@ -81,19 +81,19 @@ def test_targets_are_derived_view_by_view():
     numbers = [torch.from_numpy(numbered()), torch.zeros(12, 15, dtype=torch.int64)]
     targets = [torch.stack([one, one.clamp(-1, 1)]) for one in numbers]
     images, batch = Instances(1).batch([torch.rand(3, 12, 15) for _ in range(2)], targets)
-    assert images.shape == (2, 3, 12, 15) and batch.shape == (2, 2, 12, 15) and batch.dtype == torch.float32
-    assert torch.equal(batch[0, 0], targets[0][1].float()) and not batch[1].any()
-    np.testing.assert_allclose(batch[0, 1], depth(numbered()), rtol=1e-6)
+    assert images.shape == (2, 3, 12, 15) and batch.shape == (2, 2, 12, 15)
+    assert torch.equal(batch[0, 0], targets[0][1]) and not batch[1].any()
+    assert torch.equal(batch[0, 1], torch.from_numpy(depth(numbered()) >= 0.5).long())
 
 
 def test_loss_by_definition():
     task, logits = Instances(2), torch.randn(2, 4, 3, 5)
-    target = torch.stack([torch.randint(-1, 3, (2, 3, 5)).float(), torch.rand(2, 3, 5)], 1)
-    classes, wanted = target[:, 0].long(), target[:, 1].double()
+    target = torch.stack([torch.randint(-1, 3, (2, 3, 5)), torch.randint(0, 2, (2, 3, 5))], 1)
+    classes, core = target[:, 0], target[:, 1].double()
     p, q = logits[:, :3].double().softmax(1), logits[:, 3].double().sigmoid()
     counted = classes >= 0
     expected = -p.gather(1, classes.clamp_min(0)[:, None])[:, 0].log()[counted].mean()
-    expected -= (wanted * q.log() + (1 - wanted) * (1 - q).log())[counted].mean()
+    expected -= (core * q.log() + (1 - core) * (1 - q).log())[counted].mean()
     assert task.loss({"cross_entropy": 1.0})(logits, target).item() == pytest.approx(expected.item(), rel=1e-5)
     ignored = target.clone()
     ignored[:, 0] = -1

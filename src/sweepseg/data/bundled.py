@@ -1,7 +1,7 @@
 """The data that comes with the package."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -105,9 +105,9 @@ def _written(name: str, write: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _write_scenes(folder: Path) -> None:
-    """The digit scenes in the default layout."""
-    for split, count in SCENES.items():
+def write_scenes(folder: Path, counts: Mapping[str, int]) -> None:
+    """Write the first digit scenes of seed 0 of each split, as many as ``counts`` says, in the default layout."""
+    for split, count in counts.items():
         folders = {part: folder / part / split for part in ("images", "masks", "instances")}
         for place in folders.values():
             place.mkdir(parents=True)
@@ -149,7 +149,7 @@ class Bundled(NamedTuple):
 
 BUNDLED = {
     "nuclei": Bundled(_nuclei),
-    "digits": Bundled(lambda: _written("digits", _write_scenes)),
+    "digits": Bundled(lambda: _written("digits", lambda folder: write_scenes(folder, SCENES))),
     "digit_glyphs": Bundled(lambda: _written("digit_glyphs", _write_glyphs), "classification"),
     "digit_lines": Bundled(lambda: _written("digit_lines", _write_lines), "sequence"),
 }

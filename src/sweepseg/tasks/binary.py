@@ -1,13 +1,11 @@
 """Every pixel is background or foreground."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import combined
 from ..metrics import BinaryConfusionMatrix
 from .checks import check_logits
 from .task import Task
@@ -31,6 +29,7 @@ class Binary(Task):
     num_classes: int = 2
     ignore_index: int = 255
     name = "binary"
+    channels = "binary"
     num_logits = 1
 
     def __post_init__(self):
@@ -52,18 +51,6 @@ class Binary(Task):
         """
         check_logits(logits, self.num_logits)
         return (logits[:, 0] > 0).to(torch.uint8)
-
-    def loss(
-        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """``losses.combined`` for this task; ``class_weights`` (2,) of background and foreground."""
-        return combined(
-            terms,
-            task="binary",
-            ignore_index=self.ignore_index,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-        )
 
     def metric(self) -> BinaryConfusionMatrix:
         """The metric that takes what ``decode`` returns and the target."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import combined
 from ..metrics import percent
 from ..metrics_recognition import ClassMatrix
 from .checks import check_finite
@@ -60,13 +59,7 @@ class Classification(Recognition):
         self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """``losses.combined`` of images as if they were pixels; ``class_weights`` (num_classes,)."""
-        of_pixels = combined(
-            terms,
-            task="multiclass",
-            ignore_index=self.ignore_index,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-        )
+        of_pixels = super().loss(terms, class_weights, label_smoothing)
         return lambda logits, target: of_pixels(logits[..., None, None], target[..., None, None])
 
     def metric(self) -> ClassMatrix:

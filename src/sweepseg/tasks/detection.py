@@ -75,15 +75,15 @@ class Detection(Numbered):
         found = numbers.unique()
         objects = (numbers == found[found > 0][:, None]).float()  # (N, H * W)
         there = (torch.arange(len(logits), device=logits.device) < len(objects)).float()
-        value = F.binary_cross_entropy_with_logits(logits[:, 1].mean((1, 2)), there)
+        of_mask, of_object, of_class = logits.split((1, 1, self.num_classes), 1)
+        value = F.binary_cross_entropy_with_logits(of_object.mean((1, 2, 3)), there)
         if not len(objects):
             return value
-        masks = logits[: len(objects), 0].flatten(1).sigmoid() * (numbers != self.ignore_index)
+        masks = of_mask[: len(objects)].flatten(1).sigmoid() * (numbers != self.ignore_index)
         iou = soft_iou(masks, objects)
         step, partner = matching(iou)
         labels = (objects * classes).amax(1).long()[partner] - 1
-        of_classes = F.cross_entropy(logits[step, 2:].mean((2, 3)), labels)
-        return value + of_classes + (1 - iou[step, partner]).mean()
+        return value + F.cross_entropy(of_class.mean((2, 3))[step], labels) + (1 - iou[step, partner]).mean()
 
 
 def soft_iou(masks: Tensor, objects: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every pixel is background or belongs to one of many objects, which are told apart by how far inside it lies."""
+"""Every pixel is background or belongs to one of many objects, which are told apart by their cores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
@@ -14,21 +13,20 @@ from ..losses import combined
 from .checks import check_logits
 from .numbered import Numbered
 
-CORE = 0.5  # depth from which a pixel is of the core of its object, which has one
+CORE = 0.5  # depth from which a pixel is of the core of its object
 
 
 @dataclass(frozen=True)
 class Instances(Numbered):
-    """Objects of K classes, however many, that do not overlap: a class for each pixel and its depth in its object.
+    """Objects of K classes, however many, that do not overlap: a class for each pixel, and whether it is of a core.
 
-    The depth is the distance to the border of the object over the largest one in it, so that every object has a core
-    of depth 1/2 and more, and two that touch have two. Logits (B, K + 2, H, W) are those of the background, of the
-    classes, and of the depth through a sigmoid. To decode, each core is a seed, and the seeds grow downhill over all
-    pixels that are no background (watershed of scikit-image); what is reached by no seed is background.
+    The core of an object are the pixels at least half as far from its border as the innermost one, so that every object
+    has a core and those of two that touch do not. Logits (B, K + 2, H, W) are those of the background, of the classes,
+    and of the cores through a sigmoid. To decode, each core is a seed, and the seeds grow over all pixels that are no
+    background, those likelier of a core first (watershed of scikit-image); what no seed reaches is background.
 
-    Source: Bai & Urtasun 2017, Deep Watershed Transform for Instance Segmentation, arXiv:1611.08303, which learns the
-    energy; here the distance itself is learned, as in Naylor et al. 2019, Segmentation of Nuclei in Histopathology
-    Images by Deep Regression of the Distance Map, IEEE TMI 38(2).
+    Source: Bai & Urtasun 2017, Deep Watershed Transform for Instance Segmentation, arXiv:1611.08303, which learns many
+    levels of energy and cuts at one of them; here that one is learned.
 
     Args:
         num_classes: Number of classes of objects K, 1 to 254.
@@ -52,7 +50,7 @@ class Instances(Numbered):
             raise UsageError('objects are told apart by scikit-image; pip install "sweepseg[instances]"')
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of the background and of each class, and the depth, in float32, (B, K + 2, H, W)."""
+        """Probability of the background, of each class, and of cores, in float32, (B, K + 2, H, W)."""
         return torch.cat([logits[:, :-1].float().softmax(1), logits[:, -1:].float().sigmoid()], 1)
 
     def decode(self, logits: Tensor) -> Tensor:
@@ -65,21 +63,26 @@ class Instances(Numbered):
         return torch.stack([torch.from_numpy(_objects(one.cpu().numpy())) for one in self.probabilities(logits)])
 
     def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Views (C, h, w), and the class and the depth of each pixel, float32 (B, 2, h, w)."""
-        planes = [np.stack([classes, depth(numbers)]) for numbers, classes in (target.numpy() for target in targets)]
-        return torch.stack([*images]), torch.from_numpy(np.stack(planes).astype(np.float32))
+        """Views (C, h, w), and the class of each pixel and whether it is of a core, int64 (B, 2, h, w)."""
+        planes = [
+            torch.stack([classes, torch.from_numpy(depth(numbers.numpy()) >= CORE).long()])
+            for numbers, classes in targets
+        ]
+        return torch.stack([*images]), torch.stack(planes)
 
     def loss(
         self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Callable[[Tensor, Tensor], Tensor]:
-        """``losses.combined`` of the classes, and the cross-entropy of the depth, for targets of `batch`."""
-        of_classes = combined(terms, task="multiclass", ignore_index=self.ignore_index, label_smoothing=label_smoothing)
+        """``losses.combined`` of the classes and that of the cores, for targets of `batch`."""
+        of_classes, of_cores = (
+            combined(terms, task=task, ignore_index=self.ignore_index, label_smoothing=label_smoothing)
+            for task in ("multiclass", "binary")
+        )
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
-            classes, wanted = target[:, 0].long(), target[:, 1]
-            counted = classes != self.ignore_index
-            of_depth = F.binary_cross_entropy_with_logits(logits[:, -1].float(), wanted, reduction="none")
-            return of_classes(logits[:, :-1], classes) + (of_depth * counted).sum() / counted.sum().clamp_min(1)
+            classes, cores = target.unbind(1)
+            cores = cores.where(classes != self.ignore_index, self.ignore_index)
+            return of_classes(logits[:, :-1], classes) + of_cores(logits[:, -1:], cores)
 
         return loss
 
@@ -115,9 +118,9 @@ def _objects(probabilities: np.ndarray) -> np.ndarray:
     from skimage.measure import label
     from skimage.segmentation import watershed
 
-    *classes, inside = probabilities
+    *classes, core = probabilities
     covered = np.argmax(classes, 0) > 0
-    numbers = watershed(-inside, label(covered & (inside >= CORE)), mask=covered)
+    numbers = watershed(-core, label(covered & (core > 0.5)), mask=covered)
     members = numbers.ravel()
     areas = np.bincount(members)
     means = np.stack([np.bincount(members, one.ravel()) / areas.clip(1) for one in classes])  # (K + 1, objects + 1)

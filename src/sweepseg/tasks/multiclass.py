@@ -1,13 +1,11 @@
 """Every pixel has exactly one of K labels."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import combined
 from ..metrics import ConfusionMatrix
 from .checks import check_logits
 from .task import Task
@@ -47,18 +45,6 @@ class Multiclass(Task):
         """
         check_logits(logits, self.num_logits)
         return logits.argmax(1).to(torch.uint8)
-
-    def loss(
-        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """``losses.combined`` for this task; ``class_weights`` (num_classes,)."""
-        return combined(
-            terms,
-            task="multiclass",
-            ignore_index=self.ignore_index,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-        )
 
     def metric(self) -> ConfusionMatrix:
         """The metric that takes what ``decode`` returns and the target."""

@@ -1,13 +1,11 @@
 """Every pixel may have any of K labels at once."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..losses import combined
 from ..metrics import MultilabelConfusionMatrix
 from .checks import check_logits
 from .task import Task
@@ -31,6 +29,7 @@ class Multilabel(Task):
     num_classes: int
     ignore_index: int = 255
     name = "multilabel"
+    channels = "multilabel"
     outlined = False
 
     def __post_init__(self):
@@ -49,18 +48,6 @@ class Multilabel(Task):
         """
         check_logits(logits, self.num_logits)
         return (logits > 0).to(torch.uint8)
-
-    def loss(
-        self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """``losses.combined`` for this task; ``class_weights`` (num_classes,)."""
-        return combined(
-            terms,
-            task="multilabel",
-            ignore_index=self.ignore_index,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-        )
 
     def metric(self) -> MultilabelConfusionMatrix:
         """The metric that takes what ``decode`` returns and the target."""

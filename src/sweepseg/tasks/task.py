@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ..losses import TaskName, combined
 from ..metrics import table
 
 Rows = list[list[str]]  # a table, its head first
@@ -30,6 +31,7 @@ class Task(ABC):
         scores: Those of the metric's scores that a run logs, with their names for people. More is better in the first,
             which decides when to stop early.
         without: Settings of a run that have no meaning here; the augmentation does without them.
+        channels: What the channels of the logits mean to the losses.
         num_classes: Number of classes.
         ignore_index: Target label that does not count.
     """
@@ -43,6 +45,7 @@ class Task(ABC):
         "mean_class_accuracy": "mean class accuracy",
     }
     without: ClassVar[frozenset[str]] = frozenset()
+    channels: ClassVar[TaskName] = "multiclass"
     num_classes: int
     ignore_index: int = 255
 
@@ -59,11 +62,17 @@ class Task(ABC):
     def decode(self, logits: Tensor) -> Tensor:
         """What the logits say, in the form of the target."""
 
-    @abstractmethod
     def loss(
         self, terms: Mapping[str, float], class_weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Callable[[Tensor, Tensor], Tensor]:
-        """The loss as a function of logits and target."""
+        """The loss as a function of logits and target; here `losses.combined`, ``class_weights`` (num_classes,)."""
+        return combined(
+            terms,
+            task=self.channels,
+            ignore_index=self.ignore_index,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
 
     @abstractmethod
     def metric(self) -> Metric:
