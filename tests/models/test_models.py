@@ -250,7 +250,7 @@ def test_control_is_fair(model, control):
 
 def test_every_recurrent_model_has_a_control():
     plain = {*MODELS} - {*CONTROLS} - {*CONTROLS.values()}
-    assert not any(isinstance(stage, Swept | Timed) for name in plain for stage in MODELS[name](2).stages.values())
+    assert not any(isinstance(part, Swept | Timed) for name in plain for part in MODELS[name](2).modules())
 
 
 class Faulty(nn.Module):

@@ -33,6 +33,19 @@ from .sweepnet import (
     sweepnet_small_causal_control,
     sweepnet_small_control,
 )
+from .textbook.classifiers import (
+    cnn_baseline_classifier,
+    conv_gru_classifier,
+    conv_gru_classifier_control,
+    conv_lstm_classifier,
+    conv_lstm_classifier_control,
+    pixel_lstm_classifier,
+    pixel_lstm_classifier_control,
+    region_gru_classifier,
+    region_gru_classifier_control,
+    simple_rnn_classifier,
+    simple_rnn_classifier_control,
+)
 from .textbook.cnn_baseline import cnn_baseline
 from .textbook.conv_gru import conv_gru, conv_gru_control
 from .textbook.conv_lstm import conv_lstm, conv_lstm_control
@@ -91,6 +104,17 @@ CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "sequential_classifier_control": sequential_classifier_control,
     "sequential_classifier_gru": sequential_classifier_gru,
     "sequential_classifier_gru_control": sequential_classifier_gru_control,
+    "cnn_baseline_classifier": cnn_baseline_classifier,
+    "conv_lstm_classifier": conv_lstm_classifier,
+    "conv_lstm_classifier_control": conv_lstm_classifier_control,
+    "pixel_lstm_classifier": pixel_lstm_classifier,
+    "pixel_lstm_classifier_control": pixel_lstm_classifier_control,
+    "conv_gru_classifier": conv_gru_classifier,
+    "conv_gru_classifier_control": conv_gru_classifier_control,
+    "region_gru_classifier": region_gru_classifier,
+    "region_gru_classifier_control": region_gru_classifier_control,
+    "simple_rnn_classifier": simple_rnn_classifier,
+    "simple_rnn_classifier_control": simple_rnn_classifier_control,
 }
 READERS: dict[str, Callable[..., nn.Module]] = {"crnn": crnn, "crnn_control": crnn_control}
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
@@ -129,6 +153,11 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "sequential_classifier": "sequential_classifier_control",
     "sequential_classifier_gru": "sequential_classifier_gru_control",
     "crnn": "crnn_control",
+    "conv_lstm_classifier": "conv_lstm_classifier_control",
+    "pixel_lstm_classifier": "pixel_lstm_classifier_control",
+    "conv_gru_classifier": "conv_gru_classifier_control",
+    "region_gru_classifier": "region_gru_classifier_control",
+    "simple_rnn_classifier": "simple_rnn_classifier_control",
     "conv_lstm": "conv_lstm_control",
     "pixel_lstm": "pixel_lstm_control",
     "conv_gru": "conv_gru_control",
