@@ -4,17 +4,17 @@ import torch
 from torch import nn
 
 
-def stirred(module: nn.Module) -> nn.Module:
-    """The module itself, after normal noise of deviation 0.05 on all its parameters."""
+def stirred(module: nn.Module, deviation: float = 0.05) -> nn.Module:
+    """The module itself, after normal noise on all its parameters."""
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
+            parameter += deviation * torch.randn_like(parameter)
     return module
 
 
-def as_if_trained(module: nn.Module) -> nn.Module:
+def as_if_trained(module: nn.Module, deviation: float = 0.05) -> nn.Module:
     """The module itself in evaluation mode, all of whose weights and statistics matter."""
-    for part in stirred(module).modules():
+    for part in stirred(module, deviation).modules():
         if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d):
             part.running_mean.uniform_(-0.5, 0.5)
             part.running_var.uniform_(0.5, 2)

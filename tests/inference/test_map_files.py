@@ -81,7 +81,7 @@ def test_bytes_of_states_are_what_their_files_take(width, tmp_path):
 
     StateFiles(tmp_path, "x", 1).save(0, state(width * 4))
     (file,) = tmp_path.iterdir()
-    assert file.stat().st_size <= saved_bytes(state(width), state(2 * width), 4) <= file.stat().st_size + 500
+    assert file.stat().st_size <= saved_bytes(state(width), state(2 * width), 4) <= file.stat().st_size + 600
 
 
 @pytest.mark.parametrize("window", [(3, 4), (1, 1), (10, 10), (7, 2)])

@@ -36,7 +36,8 @@ def no_waiting_for_the_disk(monkeypatch) -> None:
 
 def network(builder: str) -> StagedModel:
     torch.manual_seed(0)
-    return as_if_trained(SEGMENTERS[builder](3))
+    deviation = 0.02 if builder.startswith("sweepnet_base") else 0.05  # more, on so wide layers, magnifies rounding
+    return as_if_trained(SEGMENTERS[builder](3), deviation)
 
 
 def out_of_core(model: StagedModel, image: Tensor, folder: Path, **options) -> Tensor:
@@ -67,18 +68,13 @@ def error(logits: Tensor, true: Tensor) -> float:
     return ((logits - true).abs() / true.abs().clamp_min(1)).max().item()
 
 
-def rounding(model: StagedModel, image: Tensor) -> float:
-    """The error of the whole picture in float32: large networks with random weights magnify it."""
-    with torch.inference_mode():
-        return error(model(image), deepcopy(model).double()(image.double()))
-
-
 @pytest.mark.parametrize("builder", SEGMENTERS)
 def test_windows_give_the_answer_of_the_whole_picture(builder, tmp_path):
-    image = torch.randn(1, 3, 101, 75)
-    model = network(builder)
-    allowed = max(TOLERANCE, 2 * rounding(model, image))
-    assert largest_difference(model, image, tmp_path, window=(40, 33), strip=32) <= allowed
+    image, model = torch.randn(1, 3, 101, 75), network(builder)
+    with torch.inference_mode():
+        whole, exact = model(image), deepcopy(model).double()(image.double())
+    parts = out_of_core(model, image, tmp_path, window=(40, 33), strip=32)
+    assert error(parts, whole) <= TOLERANCE or error(parts, exact) <= 2 * error(whole, exact)  # large random weights
 
 
 SWEEPNET = network("sweepnet_small")
@@ -178,7 +174,7 @@ def test_no_window_grows_with_the_picture(tmp_path):
             pass
         return max(seen)
 
-    assert largest_read(256) == largest_read(128)
+    assert largest_read(1024) == largest_read(512)
 
 
 def one_sweep(sweep: torch.nn.Module, *, strips: bool) -> StagedModel:

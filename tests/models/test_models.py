@@ -216,7 +216,7 @@ def test_each_model_is_of_one_family():
 def sees_the_far_corner(build):
     """Whether a pixel's logits depend on the opposite corner of a wide picture."""
     model = build(2, 3).double().eval()
-    x = images(model, 1, 3, *((16, 400) if model.dimensions == 2 else (4, 130))).double().requires_grad_()
+    x = images(model, 1, 3, *((16, 800) if model.dimensions == 2 else (4, 130))).double().requires_grad_()
     (gradient,) = torch.autograd.grad(model(x)[0, ..., -1, -1].sum(), x)
     return bool(gradient[0, ..., 0, 0].any())
 
@@ -355,7 +355,7 @@ def test_contract_catches_a_broken_graph():
 
 def larger_control(num_classes, in_channels=3):
     size = {**SIZES["small"], "widths": (32, 48, 96, 138)}
-    return SweepNet(num_classes, in_channels, **size, cell=CELLS["mingru"], orders=FOUR_WAYS, control=True)
+    return SweepNet(num_classes, in_channels, **size, cell=CELLS["mingru"], orders=FOUR_WAYS, local=True, control=True)
 
 
 @pytest.mark.parametrize("control", [sweepnet_small, larger_control])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-ALIGNMENT = 64  # bytes between two tensors in a file of torch.save
+SLACK = 64 + 32  # bytes between two tensors in a file of torch.save, and those that a larger tensor's sizes take more
 
 
 class Box(NamedTuple):
@@ -131,7 +131,7 @@ def saved_bytes(state: object, wider: object, scale: int) -> int:
     buffer = io.BytesIO()
     torch.save(_own(state), buffer)
     pairs = [pair for pair in zip(tree_leaves(state), tree_leaves(wider), strict=True) if pair[0] is not None]
-    return len(buffer.getvalue()) + sum(ALIGNMENT + (scale - 1) * (two.nbytes - one.nbytes) for one, two in pairs)
+    return len(buffer.getvalue()) + sum(SLACK + (scale - 1) * (two.nbytes - one.nbytes) for one, two in pairs)
 
 
 def _own(state: object) -> object:

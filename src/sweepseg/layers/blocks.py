@@ -97,6 +97,28 @@ class ContextBlock(nn.Module):
         return x + self.pointwise(x), state
 
 
+class DepthwiseResidual(nn.Module):
+    """A 7 x 7 depthwise convolution of the normalised map, added to it: what lies close by, for every channel itself.
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s", arXiv:2201.03545, section 2.5.
+
+    Args:
+        channels: Channels of the map.
+    """
+
+    halo = 3
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        start_at_zero(self.depthwise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) -> (B, channels, H, W)."""
+        return x + in_own_precision(self.depthwise, self.norm(x))
+
+
 class SweepMixer(nn.Module):
     """Sweeps with the 1 x 1 convolution that mixes their directions back into the channels.
 
@@ -141,10 +163,13 @@ class DepthwiseMixer(nn.Module):
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
         """(B, C, H, W) -> (B, out_channels, H, W); the state is that of a mixer without one."""
-        x = self.enter(x)
-        with torch.autocast(x.device.type, enabled=False):  # depthwise bfloat16 is many times slower on CPUs
-            x = self.depthwise(x.to(self.depthwise.weight.dtype))
-        return self.leave(x), None
+        return self.leave(in_own_precision(self.depthwise, self.enter(x))), None
+
+
+def in_own_precision(depthwise: nn.Module, x: Tensor) -> Tensor:
+    """Run a depthwise convolution in the precision of its weights, as in bfloat16 it is many times slower on CPUs."""
+    with torch.autocast(x.device.type, enabled=False):
+        return depthwise(x.to(next(depthwise.parameters()).dtype))
 
 
 class Stateless(nn.Module):

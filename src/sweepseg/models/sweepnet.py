@@ -1,7 +1,8 @@
 """SweepNet: a small encoder-decoder whose low resolutions are swept in four directions, and its control without sweeps.
 
-Convolutions bring the picture to 1/8 and 1/16 of its size. There a `ContextBlock` sweeps MinGRU cells, or others, along
-rows and columns, both ways, so every pixel sees the whole picture at linear cost. The decoder adds the finer maps back.
+Convolutions bring the picture to 1/8 and 1/16 of its size. There a depthwise convolution looks around each pixel, and a
+`ContextBlock` sweeps MinGRU cells, or others, along rows and columns, both ways, so every pixel sees the whole picture
+at linear cost; a few such pairs follow each other. The decoder adds the finer maps back.
 Nothing looks at the whole map but the sweeps (batch norm uses stored statistics at inference), so the causal variant,
 which has no bottom-up sweep, runs on strips of rows.
 
@@ -15,7 +16,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from ..cells import CELLS
-from ..layers.blocks import CONV, ConvNorm, ResidualConv, context_stage
+from ..layers.blocks import CONV, ConvNorm, DepthwiseResidual, ResidualConv, context_stage
 from ..layers.stages import Local, StagedModel, Swept, check_num_classes
 from ..layers.sweep import Sweep
 from ..orders import FOUR_WAYS, ORDERS, Order, backward
@@ -34,6 +35,7 @@ class SweepNet(StagedModel):
         units: Units of each sweep at 1/16; at 1/8 they are fewer, as the channels are.
         cell: Class of the cells, called with the sizes of input and state.
         orders: Paths of the sweeps.
+        local: Put a `DepthwiseResidual` before each context block.
         control: Replace the sweeps by 7 x 7 depthwise convolutions of as many parameters.
     """
 
@@ -47,6 +49,7 @@ class SweepNet(StagedModel):
         units: int,
         cell: Callable[[int, int], nn.Module],
         orders: Sequence[Order],
+        local: bool,
         control: bool,
     ):
         check_num_classes(num_classes)
@@ -64,9 +67,9 @@ class SweepNet(StagedModel):
             "down8": Local(ConvNorm(c4, c8, stride=2), ["conv4"], halo=1, stride=2),
             "conv8": Local(ResidualConv(c8), ["down8"], halo=ResidualConv.halo),
         }
-        at8 = _add_context(stages, "context8", "conv8", c8, blocks[0], context)
+        at8 = _add_context(stages, "context8", "conv8", c8, blocks[0], context, local)
         stages["down16"] = Local(ConvNorm(c8, c16, stride=2), [at8], halo=1, stride=2)
-        at16 = _add_context(stages, "context16", "down16", c16, blocks[1], context)
+        at16 = _add_context(stages, "context16", "down16", c16, blocks[1], context, local)
         stages["up8"] = Local(Upscale(c16, c8), [at16], halo=1, upscale=2)
         stages["fuse8"] = Local(Fuse(c8, c8), ["up8", at8], halo=1)
         stages["up4"] = Local(Upscale(c8, c4), ["fuse8"], halo=1, upscale=2)
@@ -109,9 +112,13 @@ def _add_context(
     channels: int,
     count: int,
     context: Callable[[str, int], Local | Swept],
+    local: bool,
 ) -> str:
     """Append ``count`` context blocks and a closing norm after the stage ``source``; return the name of the last."""
     for i in range(count):
+        if local:
+            stages[f"{name}_{i}_local"] = Local(DepthwiseResidual(channels), [source], halo=DepthwiseResidual.halo)
+            source = f"{name}_{i}_local"
         stage = context(source, channels)
         source = f"{name}_{i}"
         stages[source] = stage
@@ -128,7 +135,7 @@ class Size(TypedDict):
 
 
 SIZES: dict[str, Size] = {
-    "nano": {"widths": (24, 32, 56, 72), "blocks": (2, 2), "units": 18},
+    "nano": {"widths": (24, 32, 52, 72), "blocks": (2, 2), "units": 16},
     "small": {"widths": (32, 48, 96, 128), "blocks": (2, 3), "units": 32},
     "base": {"widths": (48, 80, 160, 256), "blocks": (3, 4), "units": 64},
 }
@@ -143,8 +150,9 @@ def _build(
     control: bool = False,
     cell: str = "mingru",
     order: str = "four_ways",
+    local: bool = True,
 ) -> SweepNet:
-    """A network of a size; causal leaves out the sweeps that need the picture's last row before its first."""
+    """A network of a size; causal leaves out what needs the picture's last row before its first, or many rows."""
     if cell not in CELLS:
         raise ValueError(f"cell is {cell!r}; choose from {', '.join(CELLS)}")
     if order not in ("four_ways", *ORDERS):
@@ -153,7 +161,8 @@ def _build(
     orders = [way for way in ways if way.strips or not causal]
     if not orders:
         raise ValueError(f"no way of order {order} runs from the first row to the last; leave out causal")
-    return SweepNet(num_classes, in_channels, **size, cell=CELLS[cell], orders=orders, control=control)
+    local = local and not causal
+    return SweepNet(num_classes, in_channels, **size, cell=CELLS[cell], orders=orders, local=local, control=control)
 
 
 def sweepnet_nano(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
@@ -184,23 +193,26 @@ def sweepnet_small(
     cell: str = "mingru",
     order: str = "four_ways",
     units: int = SIZES["small"]["units"],
+    local: bool = True,
 ) -> SweepNet:
     """About 1 M parameters; sweeps at 1/8 and 1/16, of MinGRU cells unless told otherwise.
 
     Args:
         num_classes: Channels of the logits, 1 to 255.
         in_channels: Channels of the image.
-        causal: Leave out the bottom-up sweeps, so that a picture can arrive row by row.
+        causal: Leave out the bottom-up sweeps, so that a picture can arrive row by row, and what ``local`` adds, which
+            would have each row wait for many more.
         cell: Key of `cells.CELLS`.
         order: Key of `orders.ORDERS`, walked both ways; or four_ways: along rows and columns, both ways.
         units: Units of each sweep at 1/16, three quarters of them at 1/8; at least 2.
+        local: Look around each pixel with a 7 x 7 depthwise convolution before each block of sweeps.
 
     >>> import torch
     >>> sweepnet_small(11, cell="gru", order="hilbert")(torch.zeros(1, 3, 45, 70)).shape
     torch.Size([1, 11, 45, 70])
     """
     size: Size = {**SIZES["small"], "units": units}
-    return _build(size, num_classes, in_channels, causal=causal, cell=cell, order=order)
+    return _build(size, num_classes, in_channels, causal=causal, cell=cell, order=order, local=local)
 
 
 def sweepnet_small_control(
@@ -210,10 +222,11 @@ def sweepnet_small_control(
     cell: str = "mingru",
     order: str = "four_ways",
     units: int = SIZES["small"]["units"],
+    local: bool = True,
 ) -> SweepNet:
     """`sweepnet_small` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
     size: Size = {**SIZES["small"], "units": units}
-    return _build(size, num_classes, in_channels, control=True, cell=cell, order=order)
+    return _build(size, num_classes, in_channels, control=True, cell=cell, order=order, local=local)
 
 
 def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:
