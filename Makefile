@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all the set-up; VENV names the environment.
 VENV ?= .venv
 PYTHON ?= python3
+WORKERS ?= 2
 STEPS ?= 400
 
 .PHONY: demo test slow lint wheels
@@ -8,8 +9,9 @@ STEPS ?= 400
 demo: $(VENV)/ready
 	$(VENV)/bin/python examples/demo.py --output runs/demo --steps $(STEPS)
 
+# One thread for each worker; tests that share a file, and with it what its fixtures make, share a worker.
 test: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile
 
 slow: $(VENV)/ready
 	$(VENV)/bin/python -m pytest -q -m slow --timeout=3600

@@ -20,6 +20,7 @@ GROUPS = [
     {"export", "hub", "keras", "testing", "benchmark", "explain"},
     {"compare", "tuning"},
     {"cli", "serve"},
+    {"__main__"},
 ]
 RANKS = {package: rank for rank, group in enumerate(GROUPS, 1) for package in group} | dict.fromkeys(LEAVES, 0)
 
@@ -80,7 +81,7 @@ def layout_faults(source):
 def place_of_tests(module, path):
     """The test file of a source file, relative to tests/; None for a package that only lists its parts.
 
-    It has the same place and, behind ``test_``, the same name without a leading underscore. All files of an operation
+    It has the same place and, behind ``test_``, the same name without underscores around it. All files of an operation
     are tested through the operation, and a package whose ``__init__`` holds code of its own by a file with its name.
     """
     parts = module.split(".")
@@ -91,7 +92,7 @@ def place_of_tests(module, path):
         if not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in body):
             return None
         parts.append(parts[-1])
-    return Path(*parts[1:-1], f"test_{parts[-1].lstrip('_')}.py")
+    return Path(*parts[1:-1], f"test_{parts[-1].strip('_')}.py")
 
 
 def untested(source, tests):

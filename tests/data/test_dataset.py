@@ -1,9 +1,11 @@
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sweepseg.data.dataset import Sample, SegmentationSet
+from sweepseg.data.dataset import MissingMask, Problem, Sample, SegmentationSet
 from sweepseg.errors import UsageError
 
 
@@ -61,3 +63,39 @@ def test_mask_files_are_the_file_the_folder_or_none(save, labels):
     save("m/border.png", labels)
     files = {where: Sample("x", mask, where).mask_files() for where in (None, mask, mask.parent)}
     assert files == {None: [], mask: [mask], mask.parent: [mask.with_name("border.png"), mask]}
+
+
+def annotated(count, bare=0):
+    """A set of training samples of which some have masks."""
+    masks = [Path("mask.png")] * count + [None] * bare
+    samples = tuple(Sample(f"s{i}", Path(f"s{i}.png"), mask) for i, mask in enumerate(masks))
+    options = {"layout": "default", "task": "binary", "classes": ("a", "b"), "palette": ((0, 0, 0), (1, 1, 1))}
+    return SegmentationSet(root=Path("root"), splits={"train": samples, "val": samples}, remap={0: 0}, **options)
+
+
+def labelled(dataset, split="train"):
+    return {sample.name for sample in dataset.splits[split] if sample.annotated}
+
+
+def test_shares_of_labels_are_nested_and_drawn():
+    dataset = annotated(20, bare=5)
+    kept = [dataset.keep_labels(share, np.random.default_rng(0)) for share in (0.05, 0.1, 0.25, 0.5, 1.0)]
+    assert [len(labelled(one)) for one in kept] == [1, 2, 5, 10, 20]
+    for fewer, more in pairwise(kept):
+        assert labelled(fewer) < labelled(more)
+    assert kept[-1] == dataset
+    assert all(len(one.splits["train"]) == 25 and labelled(one, "val") == labelled(dataset) for one in kept)
+    drawn = {frozenset(labelled(dataset.keep_labels(0.1, np.random.default_rng(seed)))) for seed in range(9)}
+    assert len(drawn) > 5
+
+
+@pytest.mark.parametrize(("count", "share", "words"), [(20, 0.02, "0.02 of the 20"), (0, 1.0, "1 of the 0")])
+def test_a_share_without_any_label_is_refused(count, share, words):
+    with pytest.raises(UsageError, match=f"share of {words} annotated training samples of root is none; give a larger"):
+        annotated(count, bare=3).keep_labels(share, np.random.default_rng(0))
+
+
+def test_missing_masks_of_training_pictures_alone_are_forgiven():
+    wrong = [MissingMask(Path("s1.png"), "a"), MissingMask(Path("other.png"), "b"), Problem(Path("s1.png"), "c")]
+    dataset = dataclasses.replace(annotated(1, bare=1), problems=tuple(wrong))
+    assert dataset.forgive_missing_masks().problems == (*wrong[1:],)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweepseg.data import open_dataset, read_pair
-from sweepseg.data.pairs import remap_labels
+from sweepseg.data.pairs import read_unlabelled, remap_labels
 from sweepseg.errors import InputError
 
 
@@ -163,3 +163,16 @@ def test_float_images_need_the_range_that_is_theirs(save, good_set):
     dataset = replace(dataset, input_range=(-1000, 3000))
     image, _ = read_pair(dataset, dataset.splits["train"][0], 1)
     np.testing.assert_allclose(image[0], np.linspace(0, 1, 48).reshape(6, 8), atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_a_picture_without_labels_tells_where_it_shows_anything(save, good_set, labels, task):
+    seen = np.full(labels.shape, 255, np.uint8)
+    seen[:2, 5:] = 0
+    dataset = open_dataset(good_set)
+    sample = replace(dataset.splits["train"][0], mask=None, field_of_view=save("fov.png", seen))
+    image, target = read_unlabelled(replace(dataset, task=task), sample, 3)
+    assert np.array_equal(image, read_pair(dataset, dataset.splits["train"][0], 3)[0])
+    expected = np.where(seen, 0, 255)
+    assert target.dtype == np.int64
+    assert np.array_equal(target, expected if task == "multiclass" else np.stack([expected] * 3))

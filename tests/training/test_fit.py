@@ -356,6 +356,39 @@ def test_a_run_with_a_teacher_continues_where_it_stopped(settings, tmp_path):
     assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []
 
 
+UNLABELLED = {"labels": 0.5, "confidence": 0.0}
+
+
+def test_what_the_average_says_of_pictures_without_labels_is_learned_as_well(settings):
+    def losses(output, **changes):
+        return [row["loss"] for row in train(settings(output, steps=2, **UNLABELLED | changes)).history]
+
+    alone, single, double = (losses(f"weight{weight}", consistency=weight) for weight in (0.0, 100.0, 200.0))
+    assert double[0] - alone[0] == pytest.approx(2 * (single[0] - alone[0]), rel=1e-3)
+    assert single[0] - alone[0] > 0.01
+    assert single[1] - alone[1] != pytest.approx(double[1] - alone[1], rel=0.1)  # the weights have moved
+    assert losses("unsure", consistency=100.0, confidence=1.0)[0] == alone[0]
+
+
+def test_the_teacher_is_the_average(settings, tmp_path, monkeypatch):
+    """Of the steps before, in evaluation mode."""
+    disagreement, calls = fit.disagreement, []
+
+    def watch(student, taught, views, *others, **options):
+        calls.append((views, taught))
+        return disagreement(student, taught, views, *others, **options)
+
+    monkeypatch.setattr(fit, "disagreement", watch)
+    trained = train(settings(steps=3, save_every=1, consistency=1.0, **UNLABELLED))
+    second, _ = saved_states(tmp_path / "run" / "checkpoints")
+    model = trained.model.eval()
+    model.load_state_dict(load_state(second)["average"])
+    views, taught = calls[2]
+    with torch.no_grad():
+        torch.testing.assert_close(taught, model(views))
+    assert len(calls) == 3 and not torch.equal(calls[0][0], calls[1][0])
+
+
 def clip_losses(chunk_length, network=None):
     """The losses of two clips whose last frames but one are not annotated, and the gradient of their first frames."""
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from sweepseg.tasks import Binary
 from sweepseg.training import pictures as module
 from sweepseg.training.augment import Augmentation
 from sweepseg.training.pictures import Clips, Loader, Pictures, default_crop
-from sweepseg.training.randomness import Batches
+from sweepseg.training.randomness import UNLABELLED_ORDER, Batches, order
 
 from .harness import write_pictures, write_videos
 
@@ -67,6 +67,50 @@ def test_views_are_the_same_whoever_reads_them_and_differ_between_epochs(picture
     assert all(not torch.equal(a, b) for i, a in enumerate(views) for b in views[:i])
 
 
+@pytest.fixture
+def partly(pictures):
+    """Two pictures with labels and four without."""
+    dataset = pictures.dataset.keep_labels(1 / 3, np.random.default_rng(0))
+    return Pictures(dataset, 3, pictures.augmentation, seed=0, unlabelled=True)
+
+
+def loader_of_both(pictures, workers=0, mixing=0.0):
+    batches = Batches(len(pictures), 4, seed=0, start=0, stop=6, unlabelled=len(pictures.unlabelled))
+    return Loader(pictures, batches, Binary().batch, workers, mixing)
+
+
+def test_pictures_without_labels_come_along_unmixed(partly):
+    assert (len(partly), len(partly.unlabelled)) == (2, 4)
+    alone, here, there = (
+        loader(partly, 0), loader_of_both(partly), loader_of_both(partly, workers=2, mixing=1.0)
+    )  # fmt: skip
+    for batch in range(6):
+        image, target, views, seen = next(here)
+        for mine, other in zip((image, target), next(alone), strict=True):
+            assert torch.equal(mine, other)
+        mixed, _, same_views, same_seen = next(there)
+        assert not torch.equal(mixed, image) and torch.equal(views, same_views) and torch.equal(seen, same_seen)
+        assert views.shape == image.shape and views.stride() == image.stride()
+        assert set(seen.unique().tolist()) <= {0, 255}
+        if batch == 0:
+            keys = [(0, 2 + index) for index in order(0, 0, 4, UNLABELLED_ORDER)]
+            assert torch.equal(views, torch.stack([partly[key][0] for key in keys]))
+
+
+def test_views_without_labels_are_seen_inside_of_the_picture_alone(partly):
+    partly.augmentation = Augmentation((20, 20))  # a picture has 16 rows
+    _, seen = partly[(0, 3)]
+    assert [(rows == 0).all().item() for rows in seen].count(True) == 16 and (seen == 255).sum() == 4 * 20
+
+
+def test_a_picture_without_labels_is_named_like_others(partly):
+    batches = loader_of_both(partly)
+    assert sorted(batches.names(0, 1).split(", ")) == [f"train{i}" for i in range(6)]
+    partly.unlabelled[1].image.unlink()
+    with pytest.raises(InputError, match=partly.unlabelled[1].image.name):
+        next(batches)
+
+
 @WORKERS
 def test_picture_that_became_unreadable_is_named(pictures, workers):
     path = pictures.samples[2].image
@@ -87,6 +131,8 @@ def test_workers_end_with_their_loader_also_after_an_error(pictures, no_collecti
     except InputError:
         assert len(active_children()) == 2
     del batches
+    for worker in active_children():
+        worker.join(5)  # on a busy machine it takes a moment to die
     assert active_children() == []
 
 

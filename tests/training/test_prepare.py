@@ -136,6 +136,53 @@ def test_held_out_pictures_are_validated_on_and_not_trained_on(settings):
     assert "train1" not in [sample.name for sample in made.pictures.samples]
 
 
+def test_a_share_of_the_labels_is_drawn_by_the_seed(settings):
+    lines = []
+    made = [plan(settings(labels=0.5, seed=seed), lines.append) for seed in range(6)]
+    names = [[sample.name for sample in one.pictures.samples] for one in made]
+    assert {len(one) for one in names} == {3} and len({*map(tuple, names)}) > 2
+    assert all(one.pictures.unlabelled == [] and one.steps_per_epoch == 1.5 for one in made)
+    assert {*names[0]} < {sample.name for sample in plan(settings(labels=0.9)).pictures.samples}
+    assert set(lines) == {"3 of 6 training pictures have labels"}
+    with pytest.raises(UsageError, match=r"a share of 0\.01 of the 6 annotated training samples"):
+        plan(settings(labels=0.01))
+
+
+def test_labels_that_are_left_out_do_not_count(settings):
+    few, all_of_them = (
+        plan(settings(labels=0.3, class_weights="inverse_sqrt")),
+        plan(settings(class_weights="inverse_sqrt")),
+    )
+    targets = np.concatenate([few.pictures.read(index)[1].ravel() for index in range(2)])
+    expected = class_weights(torch.from_numpy(np.bincount(targets, minlength=256)[:2]), "inverse_sqrt")
+    assert torch.equal(few.class_weights, expected) and not torch.equal(expected, all_of_them.class_weights)
+    assert few.config.mean == all_of_them.config.mean  # the pictures are the same
+
+
+def test_training_pictures_without_masks_are_learned_from_where_that_is_wanted(settings, tmp_path):
+    root = write_pictures(tmp_path / "set", train=4, val=2)
+    (root / "masks" / "train" / "train3.png").unlink()
+    with pytest.raises(UsageError, match=r"train3\.png: has no mask"):
+        plan(settings(data=str(root)))
+    lines = []
+    made = plan(settings(data=str(root), consistency=1.0, labels=0.67), lines.append)
+    assert len(made.pictures) == 2 and "train3" in [sample.name for sample in made.pictures.unlabelled]
+    assert len(made.pictures.unlabelled) == 2 and lines == ["2 of 4 training pictures have labels"]
+    (root / "masks" / "val" / "val0.png").unlink()
+    with pytest.raises(UsageError, match=r"val0\.png: has no mask"):
+        plan(settings(data=str(root), consistency=1.0))
+
+
+def test_consistency_without_pictures_to_learn_from_is_refused(settings, videos):
+    with pytest.raises(
+        UsageError, match=r"consistency is 0\.5 but all 6 training pictures of .* have labels; add pictures"
+    ):
+        plan(settings(consistency=0.5))
+    with pytest.raises(UsageError, match="consistency is for pictures, and clip_length is 4; give one of them"):
+        plan(settings(data=str(videos), clip_length=4, consistency=0.5, labels=0.5))
+    plan(settings(data=str(videos), consistency=0.5, labels=0.5))
+
+
 def test_early_stopping_needs_pictures_to_validate_on(settings, tmp_path):
     root = write_pictures(tmp_path / "set", train=2, val=0)
     plan(settings(data=str(root)))
@@ -186,6 +233,7 @@ def test_models_for_another_kind_of_task_are_refused(settings):
     ("name", "value"),
     [
         ("cutmix", 0.5),
+        ("consistency", 1.0),
         ("oversample_foreground", 0.5),
         ("teacher", "model"),
         ("clip_length", 2),
@@ -222,7 +270,13 @@ def test_a_plan_for_volumes(settings, phantoms):
     augmentation = made.pictures.augmentation
     assert augmentation.crop == made.pictures.read(0)[0].shape[1:]
     assert (augmentation.rotate, augmentation.colour) == (9.0, 0.3)
-    for name, value in (("blur", 0.5), ("oversample_foreground", 0.5), ("cutmix", 0.5), ("clip_length", 2)):
+    for name, value in (
+        ("blur", 0.5),
+        ("oversample_foreground", 0.5),
+        ("cutmix", 0.5),
+        ("consistency", 1.0),
+        ("clip_length", 2),
+    ):
         with pytest.raises(UsageError, match=f"{name} is {value}, which means nothing for volumes; leave it out"):
             plan(settings(**plain | {name: value}, crop=None))
     with pytest.raises(UsageError, match="holds volumes, which are standardised one by one; leave out input_range"):

@@ -42,3 +42,16 @@ def test_batches_from_the_middle_are_the_rest_of_all():
     rest = Batches(7, 3, seed=5, start=4, stop=9)
     assert list(rest) == list(whole)[4:]
     assert (len(whole), len(rest)) == (9, 5)
+
+
+@pytest.mark.parametrize("unlabelled", [2, 7, 11])
+def test_pictures_without_labels_have_their_half_of_a_batch_and_epochs_of_their_own(unlabelled):
+    plain = Batches(7, 3, seed=0, start=0, stop=40)
+    both = list(Batches(7, 3, seed=0, start=0, stop=40, unlabelled=unlabelled))
+    assert [batch[:3] for batch in both] == list(plain)
+    keys = [key for batch in both for key in batch[3:]]
+    epochs = 120 // unlabelled
+    every = [(epoch, 7 + index) for epoch in range(epochs) for index in range(unlabelled)]
+    assert sorted(keys[: len(every)]) == every
+    if unlabelled == 7:  # else a picture would always meet the same one
+        assert [index - 7 for _, index in keys] != [index for batch in both for _, index in batch[:3]]

@@ -57,6 +57,7 @@ def run_interrupted(settings, stops, before_each=lambda: None, **resumed) -> tup
         ((1, 3, 4), {"accumulate": 4, "precision": "bfloat16", "schedule": "one_cycle"}),
         ((3, 6), {"precision": "bfloat16", "batch_size": 5, "l1": 1e-4, "class_weights": "inverse_sqrt"}),
         ((2, 5), {"workers": 2, "early_stop": 1, "ema": 0.5, "tensorboard": True}),
+        ((2, 5), {"labels": 0.5, "consistency": 3.0, "confidence": 0.5, "accumulate": 2, "workers": 1}),
         ((1, 2, 3, 4, 5, 6), {"optimizer": "adam", "clip": 0.0, "ema": 0.0, "l2": 1e-3}),
     ],
 )

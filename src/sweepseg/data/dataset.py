@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+import numpy as np
+
 from ..errors import UsageError
 from ..io.files import is_volume
 
@@ -65,6 +67,10 @@ class Problem:
     severity: Literal["error", "warning"] = "error"
 
 
+class MissingMask(Problem):
+    """An image without its mask; fine where pictures without labels are learned from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """A data set as found on disk; no pixel is held in memory.
@@ -122,6 +128,38 @@ class DataSet:
                 "name a prefix that some of them have, but not all, or a share such as 1/5"
             )
         return replace(self, splits={**self.splits, "train": kept, "val": held})
+
+    def keep_labels(self, share: float, draw: np.random.Generator) -> Self:
+        """The same set with a share of the annotations of its training samples; the others stay without.
+
+        Of equal draws a smaller share lies within a larger one, so a curve over shares adds labels and takes none away.
+
+        Args:
+            share: Above 0, up to 1.
+            draw: The only source of randomness.
+
+        Raises:
+            UsageError: No annotation is left.
+        """
+        train = self.splits.get("train", ())
+        names = sorted(sample.name for sample in train if sample.annotated)
+        kept = {names[i] for i in draw.permutation(len(names))[: round(share * len(names))]}
+        if not kept:
+            raise UsageError(
+                f"a share of {share:g} of the {len(names)} annotated training samples of {self.root} is none; "
+                "give a larger one, or annotate some"
+            )
+        samples = tuple(
+            sample if sample.name in kept else replace(sample, mask=None, class_mask=None, text=None)
+            for sample in train
+        )
+        return replace(self, splits={**self.splits, "train": samples})
+
+    def forgive_missing_masks(self) -> Self:
+        """The same set, in which it is no problem that training samples have no mask."""
+        images = {sample.image for sample in self.splits.get("train", ())}
+        problems = (p for p in self.problems if not (isinstance(p, MissingMask) and p.path in images))
+        return replace(self, problems=tuple(problems))
 
 
 @dataclass(frozen=True, kw_only=True)

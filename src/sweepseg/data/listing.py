@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..io.files import find_images, without_suffix
 from .classes import Label
-from .dataset import Problem, Sample
+from .dataset import MissingMask, Problem, Sample
 
 MASK_SUFFIXES = ("_mask", "_masks", "_label")
 
@@ -42,7 +42,8 @@ class Listing:
             problems += [Problem(path, f"has the same name as {paths[0].name}; keep one of them") for path in paths[1:]]
         if not sparse and (masks or split != "test"):  # the annotations of a test split may be withheld, all of them
             for name in images.keys() - masks.keys():
-                problems.append(Problem(images[name][0], f"has no mask in {mask_folder}; add it or remove the image"))
+                reason = f"has no mask in {mask_folder}; add it or remove the image"
+                problems.append(MissingMask(images[name][0], reason))
         for name in masks.keys() - images.keys():
             problems.append(Problem(masks[name][0], f"has no image in {image_folder}; add it or remove the mask"))
         if fields_of_view:

@@ -46,6 +46,17 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
     return image, target
 
 
+def read_unlabelled(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read the image of a sample as `read_pair` does, and a target of that form that is 0 wherever it shows anything.
+
+    Raises:
+        InputError: A file cannot be read, or the sizes differ.
+    """
+    image = read_input(sample, in_channels, input_range=dataset.input_range)
+    planes = (len(dataset.classes),) if dataset.task == "multilabel" else ()
+    return image, _in_view(dataset, sample, np.zeros((*planes, *image.shape[1:]), np.int64))
+
+
 def read_input(sample: Sample, in_channels: int, *, input_range: InputRange | None = None) -> np.ndarray:
     """The image of `read_pair`: float32 (C, H, W) in [0, 1] or (C, D, H, W) standardised."""
     pixels = read_pixels(sample)
@@ -170,7 +181,11 @@ def _read_objects(dataset: DataSet, sample: Sample) -> np.ndarray:
 
 def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
     """The class of each pixel, int64 (H, W) or, for multilabel, (K, H, W)."""
-    target = _read_labels(dataset, sample)
+    return _in_view(dataset, sample, _read_labels(dataset, sample))
+
+
+def _in_view(dataset: DataSet, sample: Sample, target: np.ndarray) -> np.ndarray:
+    """The target, ignored where the image shows nothing."""
     if sample.field_of_view is None:
         return target
     seen = read_mask(sample.field_of_view) != 0  # (H, W)

@@ -43,7 +43,7 @@ class Generation(Task):
     without = frozenset(
         {
             *("crop", "scale", "flip", "flip_vertical", "rotate", "colour", "blur", "noise", "oversample_foreground"),
-            *("cutmix", "clip_length", "teacher", "loss", "class_weights", "label_smoothing"),
+            *("cutmix", "clip_length", "teacher", "labels", "consistency", "loss", "class_weights", "label_smoothing"),
         }
     )
 

@@ -37,7 +37,7 @@ class Numbered(Task):
         "symmetric_best_dice": "SBD",
         "count_error": "mean count error",
     }
-    without = frozenset({"teacher", "oversample_foreground", "cutmix", "clip_length", "class_weights"})
+    without = frozenset({"teacher", "consistency", "oversample_foreground", "cutmix", "clip_length", "class_weights"})
 
     def __post_init__(self):
         if not 1 <= self.num_classes <= 254:

@@ -29,7 +29,7 @@ class Recognition(Task):
     """
 
     outlined = False
-    without = frozenset({"teacher", "oversample_foreground", "cutmix", "clip_length"})
+    without = frozenset({"teacher", "consistency", "oversample_foreground", "cutmix", "clip_length"})
     column: ClassVar[str]
 
     @abstractmethod

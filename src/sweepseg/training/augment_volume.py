@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .augment import warp
 
-WITHOUT = frozenset({"blur", "oversample_foreground", "cutmix", "clip_length"})  # settings of a run for pictures alone
+WITHOUT = frozenset(  # settings of a run for pictures alone
+    {"blur", "oversample_foreground", "cutmix", "consistency", "clip_length"}
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from .average import update_average
 from .checkpoint import saved_states
 from .gradient_watch import GradientWatch
 from .interruption import catching_signals
+from .mean_teacher import disagreement, ramp_up
 from .optimizer import make_optimizer, penalty
 from .pictures import Loader
 from .prepare import Plan, prepare
-from .randomness import STEP, WEIGHTS, Batches, seed_torch
+from .randomness import STEP, UNLABELLED_MIXING, WEIGHTS, Batches, generator, seed_torch
 from .records import Records
 from .run import Run, last_good
 from .schedule import learning_rate
@@ -146,6 +148,7 @@ def train(
         seed=settings.seed,
         start=run.step * parts,
         stop=plan.steps * parts,
+        unlabelled=len(plan.pictures.unlabelled),
     )
     loader = Loader(plan.pictures, batches, plan.task.batch, settings.workers, settings.cutmix)
     with (
@@ -224,10 +227,14 @@ def _step(
     loss = 0.0
     first = loader.position
     for part in range(first, first + settings.accumulate):
-        image, target = map(fabric.to_device, next(loader))
+        image, target, *unlabelled = map(fabric.to_device, next(loader))
         seed_torch(settings.seed, STEP, part)
         extra = penalty(run.model, l1=settings.l1, l2=settings.l2)
-        for value in _losses(forward, criterion, image, target, settings.chunk_length, plan.task.ignore_index):
+        values = _losses(forward, criterion, image, target, settings.chunk_length, plan.task.ignore_index)
+        if unlabelled:
+            views, seen = unlabelled
+            values = chain(values, _unlabelled_loss(run, settings, plan, fabric, forward, views, seen, part))
+        for value in values:
             value, extra = (value + extra) / settings.accumulate, 0.0
             fabric.backward(value)
             loss += value.item()
@@ -271,6 +278,24 @@ def _losses(
         share = (labels != ignore_index).sum() / annotated
         yield share * criterion(frames.flatten(0, 1), logits.flatten(0, 1), labels.flatten(0, 1))
         state = detached(state)
+
+
+def _unlabelled_loss(
+    run: Run,
+    settings: Settings,
+    plan: Plan,
+    fabric: Fabric,
+    forward: nn.Module,
+    views: Tensor,
+    seen: Tensor,
+    part: int,
+) -> Iterator[Tensor]:
+    """The weighted loss of batch ``part`` of pictures without labels, once what comes before is propagated back."""
+    with torch.no_grad(), fabric.autocast():
+        taught = run.average(views)
+    draw = generator(settings.seed, UNLABELLED_MIXING, part)
+    loss = disagreement(forward, taught, views, seen, plan.task, draw, confidence=settings.confidence)
+    yield settings.consistency * ramp_up(run.step, plan.steps) * loss
 
 
 def _log(run: Run, settings: Settings, plan: Plan, *, validating: bool) -> None:

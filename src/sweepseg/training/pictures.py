@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.clips import Clip, clips, read_clip, sequences
 from ..data.dataset import DataSet, Sample
-from ..data.pairs import read_pair
+from ..data.pairs import read_pair, read_unlabelled
 from ..errors import InputError, SweepsegError, UsageError, printable
 from .augment import Augmentation
 from .augment_volume import VolumeAugmentation
@@ -34,22 +34,33 @@ class Pictures(Dataset):
         in_channels: Channels of the images.
         augmentation: Draws the views.
         seed: Seed of the views.
+        unlabelled: Whether the pictures without annotation can be had too, by the indices from ``len()`` on.
     """
 
-    def __init__(self, dataset: DataSet, in_channels: int, augmentation: Augmentation | VolumeAugmentation, seed: int):
+    def __init__(
+        self,
+        dataset: DataSet,
+        in_channels: int,
+        augmentation: Augmentation | VolumeAugmentation,
+        seed: int,
+        *,
+        unlabelled: bool = False,
+    ):
         self.dataset, self.in_channels, self.augmentation, self.seed = dataset, in_channels, augmentation, seed
         self.samples = [sample for sample in dataset.splits["train"] if sample.annotated]
+        self.unlabelled = [sample for sample in dataset.splits["train"] if unlabelled and not sample.annotated]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def first(self, index: int) -> Sample:
         """The picture of a view."""
-        return self.samples[index]
+        return self.samples[index] if index < len(self) else self.unlabelled[index - len(self)]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture and its target, before augmentation; see `read_pair`."""
-        return read_pair(self.dataset, self.samples[index], self.in_channels)
+        """The picture and its target, before augmentation; see `read_pair` and `read_unlabelled`."""
+        read = read_pair if index < len(self) else read_unlabelled
+        return read(self.dataset, self.first(index), self.in_channels)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | InputError:
         epoch, index = key
@@ -137,8 +148,10 @@ class Loader:
             )
         )
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
+    def __next__(self) -> tuple[Tensor, ...]:
         """The next images (B, C, h, w), channels-last in memory, or clips (B, T, C, h, w), and their targets.
+
+        Behind them those of the pictures without labels, if the batches hold any.
 
         Raises:
             InputError: A picture cannot be read.
@@ -150,11 +163,14 @@ class Loader:
             raise
         if isinstance(batch, InputError):
             raise InputError(batch.path, batch.reason)  # the same object would be a cycle that keeps the workers alive
+        unlabelled: tuple[Tensor, ...] = ()
+        if self.batches.unlabelled:
+            batch, unlabelled = zip(*(part.split(self.batches.batch_size) for part in batch), strict=True)
         if self.mixing:
             images, targets = batch
             batch = cutmix(images, targets, generator(self.pictures.seed, MIXING, self.position), self.mixing)
         self.position += 1
-        return batch
+        return (*batch, *unlabelled)
 
     def names(self, first: int, last: int) -> str:
         """The pictures in a range of batches, for messages; eight at most."""

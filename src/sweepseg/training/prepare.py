@@ -21,6 +21,7 @@ from ..tasks.checks import check_dimensions
 from .augment import Augmentation
 from .augment_volume import WITHOUT, VolumeAugmentation
 from .pictures import Clips, Pictures, default_crop
+from .randomness import LABELS, generator
 from .settings import Settings
 
 
@@ -73,6 +74,8 @@ def prepare(
     dataset = open_data(settings)
     task = TASKS[dataset.task](len(dataset.classes))
     _check_task(settings, task, dataset)
+    if settings.consistency:
+        dataset = _with_unlabelled(settings, dataset)
     report = check(dataset, progress=progress)
     if report.errors:
         lines = "\n".join(f"{printable(p.path)}: {printable(p.reason)}" for p in report.errors)
@@ -96,6 +99,8 @@ def prepare(
         input_range=settings.input_range,
     )
     pictures = _pictures(settings, dataset, task, in_channels)
+    if len(pictures.samples) < len(dataset.splits["train"]):
+        say(f"{len(pictures.samples)} of {len(dataset.splits['train'])} training pictures have labels")
     per_epoch = len(pictures) / (settings.batch_size * settings.accumulate)
     return Plan(
         pictures=pictures,
@@ -168,9 +173,23 @@ def open_data(settings: Settings) -> DataSet:
         dataset = dataset.hold_out(settings.hold_out)
     if not dataset.splits.get("train"):
         raise UsageError(f"{settings.data} has no training pictures; put them where `sweepseg check` shows")
+    dataset = dataset.keep_labels(settings.labels, generator(settings.seed, LABELS))
     if settings.early_stop and not dataset.splits.get("val"):
         raise UsageError(f"early_stop is {settings.early_stop} but {settings.data} has no val pictures; hold some out")
     return dataset
+
+
+def _with_unlabelled(settings: Settings, dataset: DataSet) -> DataSet:
+    """The data set with its training pictures without labels, of which there have to be some."""
+    if settings.clip_length > 1:
+        raise UsageError(f"consistency is for pictures, and clip_length is {settings.clip_length}; give one of them")
+    train = dataset.splits["train"]
+    if all(sample.annotated for sample in train):
+        raise UsageError(
+            f"consistency is {settings.consistency:g} but all {len(train)} training pictures of {settings.data} have "
+            "labels; add pictures without masks, or use a share of the masks by labels"
+        )
+    return dataset.forgive_missing_masks()
 
 
 def _teacher(settings: Settings, config: ModelConfig, dataset: DataSet) -> Segmenter | None:
@@ -226,6 +245,6 @@ def _pictures(settings: Settings, dataset: DataSet, task: Task, in_channels: int
         return Pictures(dataset, in_channels, volumes, settings.seed)
     augmentation = Augmentation(**known, ignore_index=dataset.ignore_index)
     if settings.clip_length == 1:
-        return Pictures(dataset, in_channels, augmentation, settings.seed)
+        return Pictures(dataset, in_channels, augmentation, settings.seed, unlabelled=settings.consistency > 0)
     length, stride = settings.clip_length, settings.clip_stride
     return Clips(dataset, in_channels, augmentation, settings.seed, length=length, stride=stride)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 ORDER, AUGMENTATION, STEP, WEIGHTS, MIXING = range(5)  # keeps the uses of one seed apart
+LABELS, UNLABELLED_ORDER, UNLABELLED_MIXING = range(5, 8)
 
 
 def generator(seed: int, use: int, *counters: int) -> np.random.Generator:
@@ -23,9 +24,9 @@ def seed_torch(seed: int, use: int, *counters: int) -> None:
 
 
 @lru_cache(maxsize=4)  # batches ask picture by picture
-def order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
+def order(seed: int, epoch: int, count: int, use: int = ORDER) -> tuple[int, ...]:
     """The order of ``count`` pictures in one epoch."""
-    return tuple(generator(seed, ORDER, epoch).permutation(count).tolist())
+    return tuple(generator(seed, use, epoch).permutation(count).tolist())
 
 
 class Batches:
@@ -39,14 +40,17 @@ class Batches:
         seed: Seed of the order.
         start: First batch to yield; a resumed run starts where the other stopped.
         stop: Batch before which to end.
+        unlabelled: Number of pictures without labels, whose indices follow; a batch then holds ``batch_size`` of them
+            too, as its second half, in epochs of their own.
 
     >>> first, second, third = Batches(3, 2, seed=0, start=0, stop=3)
     >>> sorted(first + second + third)
     [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
     """
 
-    def __init__(self, count: int, batch_size: int, *, seed: int, start: int, stop: int):
+    def __init__(self, count: int, batch_size: int, *, seed: int, start: int, stop: int, unlabelled: int = 0):
         self.count, self.batch_size, self.seed, self.start, self.stop = count, batch_size, seed, start, stop
+        self.unlabelled = unlabelled
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -56,5 +60,11 @@ class Batches:
 
     def members(self, batch: int) -> list[tuple[int, int]]:
         """The (epoch, index of the picture) pairs of one batch."""
-        places = (divmod(p, self.count) for p in range(batch * self.batch_size, (batch + 1) * self.batch_size))
-        return [(epoch, order(self.seed, epoch, self.count)[place]) for epoch, place in places]
+        members = self._members(batch, self.count, ORDER)
+        if self.unlabelled:
+            members += [(e, self.count + i) for e, i in self._members(batch, self.unlabelled, UNLABELLED_ORDER)]
+        return members
+
+    def _members(self, batch: int, count: int, use: int) -> list[tuple[int, int]]:
+        places = (divmod(p, count) for p in range(batch * self.batch_size, (batch + 1) * self.batch_size))
+        return [(epoch, order(self.seed, epoch, count, use)[place]) for epoch, place in places]

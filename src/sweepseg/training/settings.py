@@ -25,7 +25,12 @@ class Settings:
             `instances/` beside `images/`. Lines and pictures alone are never cropped, scaled or flipped.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
             1/5 to validate on every fifth in the order of names.
-        epochs: Passes over the training pictures.
+        labels: Share of the annotations of the training pictures that is used, above 0, up to 1, drawn by the seed;
+            those of a smaller share are among those of a larger one.
+        consistency: Weight of what is learned from training pictures without labels, 0 for nothing: to label them as
+            the moving average of the weights does, even when rectangles of one lie in another.
+        confidence: Probability that the average must give a label for it to be learned, 0 to 1.
+        epochs: Passes over the training pictures that have labels.
         steps: Number of optimizer steps, instead of epochs.
         batch_size: Pictures in a batch.
         accumulate: Batches whose gradients are added up for one optimizer step.
@@ -87,6 +92,9 @@ class Settings:
         | None
     ) = None
     hold_out: str | None = None
+    labels: float = 1.0
+    consistency: float = 0.0
+    confidence: float = 0.9
     epochs: float = 50
     steps: int | None = None
     batch_size: int = 8
@@ -134,6 +142,7 @@ class Settings:
     def __post_init__(self) -> None:
         at_least_one = ("batch_size", "accumulate", "clip_length", "clip_stride", "validate_every", "save_every")
         not_negative = (
+            "consistency",
             "l1",
             "l2",
             "weight_decay",
@@ -146,6 +155,7 @@ class Settings:
             "seed",
         )
         shares = (
+            "confidence",
             "ema",
             "blur",
             "colour",
@@ -162,6 +172,7 @@ class Settings:
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in shares:
             self._require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        self._require("labels", 0 < self.labels <= 1, "more than 0, up to 1")
         self._require("label_smoothing", self.label_smoothing < 1, "less than 1")
         self._require("epochs", self.epochs > 0, "more than 0")
         self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
