@@ -21,7 +21,8 @@ class RSIS(nn.Module):
 
     At each step the ConvLSTMs run from the coarsest map to the finest. Each takes the encoder's map of its resolution
     and the output of the one below, and remembers by its state what was given before. The finest output becomes the
-    mask, the largest values of all of them tell the class and whether there is an object at all.
+    mask. The largest values of all of them and the means of the encoder's maps over the mask, of which the paper knows
+    only the former, tell the class and whether there is an object at all.
 
     Args:
         num_classes: Logits of a step: 2, and one for each class.
@@ -54,7 +55,7 @@ class RSIS(nn.Module):
         self.cells = nn.ModuleList(_Unremembering(size) if control else ConvLSTM(size, size, 3) for size in hidden)
         self.slots = nn.Parameter(torch.randn(steps, hidden[-1])) if control else None
         self.mask = nn.Conv2d(hidden[0], 1, 1)
-        self.facts = nn.Linear(sum(hidden), num_classes - 1)
+        self.facts = nn.Linear(sum(hidden) + sum(widths), num_classes - 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, T, num_classes, H, W) of images (B, in_channels, H, W).
@@ -65,9 +66,10 @@ class RSIS(nn.Module):
         height, width = image.shape[-2:]
         stride = 2 ** len(self.down)
         x = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
-        maps = []
+        encoded, maps = [], []
         for down, lateral in zip(self.down, self.lateral, strict=True):
             x = down(x)
+            encoded.append(x)
             maps.append(lateral(x))
         masks, facts = [], []
         states: list = [None] * len(maps)
@@ -81,8 +83,10 @@ class RSIS(nn.Module):
                     given = given + self.slots[step][:, None, None]
                 x, states[level] = self.cells[level](given, states[level])
                 seen.append(x.amax((2, 3)))
-            masks.append(_doubled(self.mask(x))[..., :height, :width])
-            facts.append(self.facts(torch.cat(seen[::-1], 1)))
+            mask = self.mask(x)
+            masks.append(_doubled(mask)[..., :height, :width])
+            inside = mask.detach().float().sigmoid().to(x.dtype)  # masks are for finding objects, not for naming them
+            facts.append(self.facts(torch.cat([*seen[::-1], *(_mean_inside(one, inside) for one in encoded)], 1)))
         of_step = torch.stack(facts, 1)[..., None, None].expand(-1, -1, -1, height, width)
         return torch.cat([torch.stack(masks, 1), of_step], 2)
 
@@ -97,6 +101,12 @@ class _Unremembering(nn.Module):
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
         """(B, C, H, W) -> (B, C, H, W)."""
         return self.mixer(x)[0].relu(), None
+
+
+def _mean_inside(x: Tensor, mask: Tensor) -> Tensor:
+    """The mean of a map (B, C, h, w) over a mask (B, 1, H, W) in [0, 1] of a larger or the same size, (B, C)."""
+    shares = F.adaptive_avg_pool2d(mask, (x.shape[-2], x.shape[-1])).flatten(2)  # (B, 1, h * w)
+    return (x.flatten(2) * shares).sum(2) / (shares.sum(2) + 1e-3)
 
 
 def _doubled(x: Tensor) -> Tensor:
