@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inference.models import model
+from inference.models import model, told_model
 from PIL import Image
 
 from sweepseg.cli import progress, run
@@ -246,3 +246,26 @@ def test_volumes_and_images_are_not_mixed_up(phantoms, saved, tmp_path, capsys):
     assert "sweepnet_small is for segmentation, the task is multiclass on volumes" in capsys.readouterr().err
     assert run(["val", str(phantoms), "--split", "train", "--model", saved]) == 2
     assert "takes images, but" in capsys.readouterr().err
+
+
+def test_sentences_are_measured_and_answered_with_the_words_of_the_model(tmp_path, capsys):
+    """The data set says more, so its own numbers of "red" and "hat" are others."""
+    told, data, folder = told_model(), tmp_path / "data", str(tmp_path / "told")
+    save_model(folder, told)
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3))
+    for split in ("train", "val"):
+        save(data / "images" / split / "a.png", image)
+        save(data / "instances" / split / "a.png", np.arange(24) // 12 + np.zeros((16, 1)))
+    (data / "sentences").mkdir()
+    (data / "sentences" / "train.tsv").write_text("a.png\t1\tany red hat\n")
+    (data / "sentences" / "val.tsv").write_text("a.png\t1\tred hat\n")
+    assert run(["predict", str(data / "images" / "val"), "--model", folder, "--text", "red hat", "--quiet",
+                "--output", str(tmp_path / "out")]) == 0  # fmt: skip
+    found, meant = np.asarray(Image.open(tmp_path / "out" / "a.png")) == 1, np.arange(24) // 12 + np.zeros((16, 1)) == 1
+    assert 0 < found.sum() < found.size
+    capsys.readouterr()
+    assert run(["val", str(data), "--model", folder, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["overall_iou"] == pytest.approx((found & meant).sum() / (found | meant).sum())
+    assert run(["predict", str(data / "images" / "val"), "--model", folder, "--output", str(tmp_path / "other")]) == 2
+    assert "say it with --text" in capsys.readouterr().err

@@ -6,6 +6,8 @@ from PIL import Image
 
 from sweepseg.data import bundled, check, digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
 from sweepseg.data.digit_scenes import NAMES, glyphs, line, scene
+from sweepseg.data.digit_sentences import described
+from sweepseg.data.pairs import read_target
 from sweepseg.errors import OutputError, UsageError
 from sweepseg.inference.segment import segment
 from sweepseg.training.fit import train
@@ -150,6 +152,19 @@ def test_digit_lines_hold_the_lines_with_what_they_read(cache, monkeypatch):
             np.testing.assert_array_equal(np.asarray(Image.open(sample.image)), made.image)
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 9, "val": 2, "test": 2}
     assert open_by_name("digit_lines") == dataset and "CC BY 4.0" in (dataset.root / "NOTICE").read_text()
+
+
+def test_digit_sentences_hold_scenes_and_what_is_true_of_them(cache, monkeypatch):
+    monkeypatch.setattr(bundled, "DESCRIBED", {"train": 5, "val": 1, "test": 2})
+    dataset = open_by_name("digits", task="referring")
+    assert (dataset.task, dataset.layout) == ("referring", "sentences") and not check(dataset).errors
+    for split, samples in dataset.splits.items():
+        made = [one for index in range(bundled.DESCRIBED[split]) for one in described(0, split, index, bundled.SAID)]
+        assert [sample.sentence for sample in samples] == [str(one.sentence) for one in made]
+        for sample, one in zip(samples, made, strict=True):
+            np.testing.assert_array_equal(np.asarray(Image.open(sample.image)), one.scene.image)
+            np.testing.assert_array_equal(read_target(dataset, sample), one.mask)
+    assert open_by_name("digit_sentences") == dataset and "CC BY 4.0" in (dataset.root / "NOTICE").read_text()
 
 
 def test_digit_glyphs_hold_each_glyph_in_the_folder_of_its_class(cache):

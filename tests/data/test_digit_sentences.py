@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from sweepseg.data.digit_scenes import scene
-from sweepseg.data.digit_sentences import Phrase, Sentence, referring, sentences
+from sweepseg.data.digit_sentences import Phrase, Sentence, described, referring, sentences
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 COLORS = ["red", "green", "blue", "yellow", "purple", "white"]
@@ -76,6 +76,19 @@ def test_every_sentence_of_a_scene_is_true_of_exactly_the_digits_that_it_names()
             assert meant(str(said), one) == set(numbers), said
             count += 1
     assert count > 1000
+
+
+def test_several_sentences_are_of_one_scene_and_begin_with_that_of_referring(examples):
+    counts = []
+    for index in range(8):
+        several, first = described(0, "test", index, 6), examples["test"][index]
+        assert (several[0].sentence, several[0].numbers) == (first.sentence, first.numbers)
+        np.testing.assert_array_equal(several[0].scene.image, first.scene.image)
+        assert all(one.scene is several[0].scene and one.sentence.held_out for one in several)
+        assert len({str(one.sentence) for one in several}) == len(several) <= 6
+        assert all(meant(str(one.sentence), one.scene) == {*one.numbers} for one in several)
+        counts.append(len(several))
+    assert max(counts) > 3
 
 
 def test_marked_pixels_are_those_that_the_sentence_means(examples):

@@ -32,3 +32,24 @@ def model(
         bias = [module.bias for module in last.modules() if isinstance(module, CONVOLUTIONS)][-1]
         bias -= segmenter(noise).mean((0, *range(2, noise.dim())))
     return segmenter
+
+
+def told_model() -> Segmenter:
+    """A segmenter of task referring that knows two words, in evaluation mode."""
+    torch.manual_seed(0)
+    segmenter = build(
+        ModelConfig(
+            builder="sweepnet_referring",
+            arguments={"num_classes": 1, "in_channels": 3, "num_words": 4},
+            task="referring",
+            classes=("background", "object"),
+            palette=((0, 0, 0), (128, 0, 0)),
+            mean=(0.5,) * 3,
+            std=(0.25,) * 3,
+            words=("hat", "red"),
+        )
+    )
+    network = as_if_trained(segmenter.network)
+    with torch.no_grad():
+        network.head.project.bias -= segmenter(torch.rand(1, 3, 16, 24), torch.tensor([[3, 2]])).mean()
+    return segmenter.eval()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inference.models import model
+from inference.models import model, told_model
 from inference.outputs import SIZES, contents, report
 from PIL import Image
 
@@ -329,3 +329,30 @@ def test_what_volumes_do_not_have_is_refused_before_any_work(for_volumes, volume
         pytest.importorskip("rasterio")
     with pytest.raises(UsageError, match="volumes are segmented whole into NIfTI labels; leave out"):
         predict(volumes, for_volumes, tmp_path / "out", **option)
+
+
+def test_masks_of_a_sentence_are_those_of_segment_and_unknown_words_are_named_once(images, tmp_path):
+    told, lines = told_model(), []
+    result = predict(images, told, tmp_path / "out", text="the red hat", overlay=True, say=lines.append)
+    assert len(result.done) == len(SIZES) and lines == ["the model does not know the word 'the' and passes over it"]
+    for path in images.rglob("*.png"):
+        stem = tmp_path / "out" / path.relative_to(images).with_suffix("")
+        want = segment(told, path, "the red hat")
+        np.testing.assert_array_equal(np.asarray(Image.open(f"{stem}.png")), want.mask)
+        np.testing.assert_array_equal(np.asarray(Image.open(f"{stem}.overlay.png")), want.overlay())
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "words"),
+    [
+        (told_model, None, "say it with --text"),
+        (told_model, "blue", "known are hat, red"),
+        (model, "hat", "leave it out"),
+    ],
+)
+def test_a_text_that_is_missing_or_not_wanted_is_refused_before_anything_is_written(
+    images, tmp_path, make, text, words
+):
+    with pytest.raises(UsageError, match=words):
+        predict(images, make(), tmp_path / "out", text=text)
+    assert not (tmp_path / "out").exists()

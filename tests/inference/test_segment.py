@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from inference.models import model
+from inference.models import model, told_model
 from PIL import Image
 
-from sweepseg.errors import InputError
+from sweepseg.errors import InputError, UsageError
+from sweepseg.inference.averaging import Averaged
 from sweepseg.inference.segment import segment
+from sweepseg.inference.streaming import StreamingSegmenter
 
 RANDOM = np.random.default_rng(0)
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (97, 131), (16, 32)]
@@ -103,3 +105,41 @@ def test_nan_is_refused_and_never_becomes_a_class(task, classes):
 @pytest.mark.parametrize("value", [0, 1, 127, 255])
 def test_constant_images_have_finite_answers(binary, value):
     assert np.isfinite(segment(binary, np.full((33, 17, 3), value, np.uint8)).probabilities).all()
+
+
+@pytest.fixture(scope="module")
+def told():
+    return told_model()
+
+
+def test_answer_to_a_sentence_is_what_the_network_says_of_its_words(told):
+    image = RANDOM.integers(0, 256, (20, 28, 3), np.uint8)
+    with torch.no_grad():
+        normalised = torch.from_numpy((image / 255 - 0.5) / 0.25).float().permute(2, 0, 1)[None]
+        logits = told.network(normalised, torch.tensor([[1, 3, 2]]))[0]
+    result = segment(told, image, "The red hat!")  # "the" is unknown
+    np.testing.assert_allclose(result.probabilities, logits.sigmoid().numpy(), atol=1e-6)
+    np.testing.assert_array_equal(result.mask, (logits[0] > 0).numpy())
+    assert (segment(told, image, "hat").probabilities != result.probabilities).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "the model finds what a sentence means; say it with --text"),
+        ("", "'' has no word"),
+        ("a blue cup", "no word of 'a blue cup' is known; known are hat, red"),
+        ("red " * 101, "has 101 words; at most 100 are read"),
+    ],
+)
+def test_sentences_that_cannot_be_understood_are_refused(told, text, words):
+    with pytest.raises(UsageError, match=words):
+        segment(told, np.zeros((8, 8, 3), np.uint8), text)
+
+
+def test_a_sentence_is_for_models_that_take_one_and_its_picture_is_taken_as_a_whole(binary, told):
+    with pytest.raises(UsageError, match="the text is 'red hat', but the model is for task binary; leave it out"):
+        segment(binary, np.zeros((8, 8, 3), np.uint8), "red hat")
+    for use in (StreamingSegmenter, Averaged):
+        with pytest.raises(UsageError, match="task referring, which takes images as a whole"):
+            use(told)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from inference.models import model
+from inference.models import model, told_model
 from safetensors.torch import load_file, save_file
 
 from sweepseg.errors import ModelFileError
@@ -171,3 +171,44 @@ def test_building_with_impossible_arguments_names_them():
     )
     with pytest.raises(ModelFileError, match="sweepnet_small does not take num_classes=0"):
         build(config)
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A saved model that knows two words, and it."""
+    before = told_model()
+    save_model(tmp_path / "told", before)
+    return tmp_path / "told", before
+
+
+def test_words_are_part_of_a_model_and_others_have_no_such_key(told, saved):
+    folder, before = told
+    image, words = torch.rand(1, 3, 20, 24), torch.tensor([[3, 1, 2]])
+    after = load(folder)
+    assert after.config.words == ("hat", "red")
+    with torch.inference_mode():
+        assert torch.equal(after(image, words), before(image, words))
+    assert load(saved).config.words == () and "words" not in json.loads((saved / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"words": ["hat"]}, "num_words is 4 for 1 words; wanted is 2 more"),
+        ({"words": []}, "words is"),
+        ({"task": "binary"}, "2 words for task binary; referring, and no other task, has some"),
+        ({"words": ["hat", "\x07"]}, "wanted is a list of printable words"),
+    ],
+)
+def test_words_that_do_not_fit_are_refused(told, change, reason):
+    change_config(told[0], **change)
+    with pytest.raises(ModelFileError, match=reason):
+        load(told[0])
+
+
+def test_a_model_of_sentences_without_words_is_refused(told):
+    config = json.loads((told[0] / "config.json").read_text())
+    del config["words"]
+    (told[0] / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match="0 words for task referring"):
+        load(told[0])

@@ -100,6 +100,27 @@ def write_lines(root: Path, *, train: int, val: int) -> Path:
     return root
 
 
+def write_sentences(root: Path, *, train: int, val: int) -> Path:
+    """Pictures of two squares, and sentences that mean the left or the right one, which look alike."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        rows = []
+        for i in range(count):
+            instances = np.zeros((16, 16), np.uint8)
+            for number, column in ((1, 1), (2, 10)):
+                row = draw.integers(0, 12)
+                instances[row : row + 4, column : column + 4] = number
+            image = draw.integers(0, 100, (16, 16)) + 120 * (instances > 0)
+            for part, pixels in (("images", image.astype(np.uint8)), ("instances", instances)):
+                (root / part / split).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(root / part / split / f"{i}.png")
+            number = int(draw.integers(1, 3))
+            rows.append(f"{i}.png\t{number}\tthe {('left', 'right')[number - 1]} square\n")
+        (root / "sentences").mkdir(exist_ok=True)
+        (root / "sentences" / f"{split}.tsv").write_text("".join(rows))
+    return root
+
+
 def fork(function: Callable[[], Any]) -> multiprocessing.Process:
     """Run a function in a copy of this process; its exit code is that of ``sys.exit`` in it."""
     process = multiprocessing.get_context("fork").Process(target=function)

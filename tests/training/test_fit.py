@@ -11,6 +11,7 @@ import yaml
 from sweepseg.errors import InputError, Interrupted, SweepsegError, UsageError
 from sweepseg.models.crnn import CRNN
 from sweepseg.models.folder import load
+from sweepseg.models.referring import ReferringSweepNet
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 from sweepseg.tasks import TASKS
 from sweepseg.training import fit, gradient_watch
@@ -18,7 +19,7 @@ from sweepseg.training.checkpoint import load_state, saved_states
 from sweepseg.training.fit import train
 from sweepseg.training.settings import Settings
 
-from .harness import differences, newest, tiny_video, write_pictures
+from .harness import differences, newest, tiny_video, write_pictures, write_sentences
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -88,6 +89,53 @@ def test_a_run_on_lines_can_be_stopped_and_goes_on_with_the_same_bits(reading):
     train(reading("stopped", steps=4, early_stop=9, workers=1, resume=True), builders=builders)
     whole, stopped = (newest(Path(reading(name).output)) for name in ("whole", "stopped"))
     assert differences(whole, stopped) == []
+
+
+@pytest.fixture
+def referring(settings, tmp_path):
+    """Makes the settings of a run on sentences."""
+    data = write_sentences(tmp_path / "sentences", train=48, val=16)
+    neutral = {"crop": None, "flip_vertical": False, "oversample_foreground": 0.0, "cutmix": 0.0, "rotate": 0.0}
+    task = {"data": str(data), "task": "referring", "model": "sweepnet_referring", "batch_size": 8, "blur": 0.0}
+    task |= {"loss": "cross_entropy + dice", "colour": 0.0}
+    return lambda output="run", **changes: settings(output, **neutral | task | changes)
+
+
+def tiny_referring(**options):
+    sizes = {"widths": (8, 8, 8), "blocks": (0, 1), "units": 8}
+    return {"sweepnet_referring": lambda num_classes, in_channels, num_words: ReferringSweepNet(
+        num_classes, in_channels, num_words=num_words, **sizes, **options
+    )}  # fmt: skip
+
+
+def test_what_sentences_mean_is_learned_and_not_from_the_pictures_alone(referring):
+    """Both squares for every sentence, the best that can be said without it, have an IoU of 1/2."""
+    found = {}
+    for wordless in (False, True):
+        options = referring(f"wordless {wordless}", steps=90, learning_rate=0.02, ema=0.9, validate_every=20)
+        trained = train(options, builders=tiny_referring(wordless=wordless))
+        found[wordless] = trained.history[-1]["val_overall_iou"]
+        assert trained.headline == f"overall IoU {100 * found[wordless]:.1f}"
+    assert found[False] > 0.75 > 0.6 > found[True]
+    assert trained.model.config.words == ("left", "right", "square", "the")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"flip_vertical": True},
+        {"flip": False},
+        {"crop": (8, 8)},
+        {"scale": (0.9, 1.0)},
+        {"rotate": 5.0},
+        {"cutmix": 0.5},
+    ],
+    ids=str,
+)
+def test_views_that_a_sentence_may_not_be_true_of_are_refused(referring, option):
+    (name,) = option
+    with pytest.raises(UsageError, match=f"{name} is .* means nothing for task referring; leave it out"):
+        train(referring(**option))
 
 
 def test_history_of_a_long_run_has_few_rows_with_mean_losses(settings, monkeypatch):

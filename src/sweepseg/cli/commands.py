@@ -13,7 +13,15 @@ from .terminal import print_columns, print_json, print_table, say
 def check(
     data: str,
     task: Literal[
-        "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+        "binary",
+        "multiclass",
+        "multilabel",
+        "classification",
+        "sequence",
+        "generation",
+        "instances",
+        "detection",
+        "referring",
     ]
     | None = None,
     input_range: tuple[float, float] | None = None,
@@ -25,7 +33,7 @@ def check(
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         task: What the masks mean, for which the data set tells by default; for numbered objects instances or
-            detection; without masks classification, sequence or generation.
+            detection; for what sentences mean referring; without masks classification, sequence or generation.
         input_range: As for `sweepseg train`, such as [0, 4095].
         json: Print the problems as JSON.
         quiet: Print the problems alone.
@@ -74,6 +82,8 @@ def val(
         json: Print the scores as JSON.
         quiet: No progress bar.
     """
+    from dataclasses import replace
+
     from ..data import open_by_name
     from ..errors import UsageError
     from ..inference.averaging import Averaged
@@ -87,6 +97,7 @@ def val(
     config = segmenter.config
     dataset = open_by_name(data, task=config.task, input_range=config.input_range)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
+    dataset = replace(dataset, words=config.words)  # the numbers of words are those of the model
     check_dimensions(segmenter, dataset)
     if dataset.classes != config.classes:
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")
@@ -124,6 +135,7 @@ def predict(
     input: str,
     output: str = "predictions",
     model: str | None = None,
+    text: str | None = None,
     overlay: bool = False,
     probs: bool = False,
     geotiff: bool = False,
@@ -145,6 +157,7 @@ def predict(
             boxes in `<stem>.json`, or `<stem>.nii.gz` with the affine of the volume, or for the answers,
             `predictions.csv`; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
+        text: What to find, such as "the red dog left of the tree", for a model of task referring.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
         probs: Also write `<stem>.probs.npz`, float16 probabilities.
         geotiff: Also write `<stem>.tif`, the mask where the image lies on Earth.
@@ -170,6 +183,7 @@ def predict(
             input,
             segmenter,
             output,
+            text=text,
             overlay=overlay,
             probs=probs,
             geotiff=geotiff,

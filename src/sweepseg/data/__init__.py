@@ -2,7 +2,7 @@
 
 from .bundled import digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
-from .dataset import DataSet, InstanceSet, LabelledSet, LineSet, Problem, Sample, SegmentationSet, Task
+from .dataset import DataSet, InstanceSet, LabelledSet, LineSet, Problem, ReferringSet, Sample, SegmentationSet, Task
 from .layouts import LAYOUTS
 from .opening import open_dataset
 from .pairs import read_input, read_pair
@@ -15,6 +15,7 @@ __all__ = [
     "LabelledSet",
     "LineSet",
     "Problem",
+    "ReferringSet",
     "Report",
     "Sample",
     "SegmentationSet",

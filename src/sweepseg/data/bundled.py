@@ -13,11 +13,14 @@ from ..errors import OutputError
 from ..io.files import remove_stale_temporaries, temporary_folder
 from .dataset import DataSet, InputRange, Task
 from .digit_scenes import EDITION, FULL_INK, NAMES, enlarged, glyphs, line, scene
+from .digit_sentences import described
 from .layouts import SPLITS
 from .opening import open_dataset
 
 SCENES = {"train": 400, "val": 50, "test": 100}
 LINES = {"train": 2000, "val": 100, "test": 500}
+DESCRIBED = {"train": 4000, "val": 50, "test": 300}  # scenes, each with up to `SAID` sentences
+SAID = 4
 GLYPH_SIDE = 28  # pixels, as in MNIST
 
 
@@ -68,7 +71,7 @@ def open_by_name(data: str, *, task: Task | None = None, input_range: InputRange
     """The data set that `open_dataset` finds at ``data``, or the one of this name that comes with the package.
 
     Args:
-        data: A folder, a YAML file or a name.
+        data: A folder, a YAML file or a name; "digits" for task referring is "digit_sentences".
         task: See `open_dataset`.
         input_range: That of the data set.
 
@@ -76,6 +79,7 @@ def open_by_name(data: str, *, task: Task | None = None, input_range: InputRange
         UsageError: See `open_dataset`.
         OutputError: See `digit_sample`.
     """
+    data = "digit_sentences" if (data, task) == ("digits", "referring") else data
     folder, usual_task = (BUNDLED[data].folder(), BUNDLED[data].task) if data in BUNDLED else (data, None)
     return replace(open_dataset(folder, task=task or usual_task), input_range=input_range)
 
@@ -140,6 +144,22 @@ def _write_lines(folder: Path) -> None:
         (folder / split / "labels.tsv").write_text("".join(rows))
 
 
+def _write_sentences(folder: Path) -> None:
+    """Digit scenes with tables of sentences."""
+    (folder / "sentences").mkdir()
+    for split, count in DESCRIBED.items():
+        folders = {part: folder / part / split for part in ("images", "instances")}
+        for place in folders.values():
+            place.mkdir(parents=True)
+        rows = []
+        for index in range(count):
+            made = described(0, split, index, SAID)
+            for part, pixels in (("images", made[0].scene.image), ("instances", made[0].scene.instances)):
+                Image.fromarray(pixels).save(folders[part] / f"{index:04}.png")
+            rows += [f"{index:04}.png\t{','.join(map(str, one.numbers))}\t{one.sentence}\n" for one in made]
+        (folder / "sentences" / f"{split}.tsv").write_text("".join(rows))
+
+
 class Bundled(NamedTuple):
     """Where a data set of the package lies, and its task where masks do not tell it."""
 
@@ -152,4 +172,5 @@ BUNDLED = {
     "digits": Bundled(lambda: _written("digits", lambda folder: write_scenes(folder, SCENES))),
     "digit_glyphs": Bundled(lambda: _written("digit_glyphs", _write_glyphs), "classification"),
     "digit_lines": Bundled(lambda: _written("digit_lines", _write_lines), "sequence"),
+    "digit_sentences": Bundled(lambda: _written("digit_sentences", _write_sentences), "referring"),
 }

@@ -10,9 +10,18 @@ import numpy as np
 
 from ..errors import UsageError
 from ..io.files import is_volume
+from .outlines import Outline
 
 Task = Literal[
-    "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+    "binary",
+    "multiclass",
+    "multilabel",
+    "classification",
+    "sequence",
+    "generation",
+    "instances",
+    "detection",
+    "referring",
 ]
 Color = tuple[int, int, int]
 InputRange = tuple[float, float]
@@ -34,6 +43,9 @@ class Sample:
         drawn: Whether each pixel is drawn, white with the probability that its brightness says, and if so which picture
             of its split it is, counted from 0; else None, and pixels are as stored.
         page: Which picture of the image file it is, counted from 0, where a file holds many; else None.
+        sentence: What the model is told to find; None where it is told nothing.
+        numbers: Those in ``mask`` of the objects that the sentence means.
+        outline: In their place the outline of the object, which is from the file ``mask``.
     """
 
     name: str
@@ -45,6 +57,9 @@ class Sample:
     class_mask: Path | None = None
     page: int | None = None
     drawn: int | None = None
+    sentence: str | None = None
+    numbers: tuple[int, ...] = ()
+    outline: Outline | None = None
 
     @property
     def annotated(self) -> bool:
@@ -85,6 +100,7 @@ class DataSet:
         ignore_index: Target value of what counts neither in the loss nor in metrics.
         input_range: Values of the images that become 0 and 1; None: those of the integer type, floats are in [0, 1].
         problems: What is wrong with the list of files itself; `check.check` adds what is wrong inside of them.
+        words: The words of sentences that are known, in the order of their numbers; none where there are no sentences.
         unit: What labels are counted in: "pixel", "image", "character" or "object".
         listed: Whether `check` counts class by class, and warns of those that never occur.
     """
@@ -98,6 +114,7 @@ class DataSet:
     ignore_index: int = 255
     input_range: InputRange | None = None
     problems: tuple[Problem, ...] = ()
+    words: tuple[str, ...] = ()
     unit: ClassVar[str]
     listed: ClassVar[bool] = True
 
@@ -207,3 +224,10 @@ class InstanceSet(DataSet):
 
     ignore_index: int = -1
     unit = "object"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferringSet(DataSet):
+    """Images with sentences, and masks of what each sentence means; the classes are background and object."""
+
+    unit = "pixel"

@@ -4,7 +4,7 @@ Some combinations of words are held out: they never occur in the sentences of tr
 has one, although each of its words is known from train.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -104,6 +104,11 @@ def referring(seed: int, split: str, index: int) -> Referring:
     >>> str(example.sentence), example.numbers
     ('every purple digit above the zero', (1, 3))
     """
+    return described(seed, split, index, 1)[0]
+
+
+def described(seed: int, split: str, index: int, count: int) -> list[Referring]:
+    """The scene of `referring` with up to ``count`` sentences, drawn one after the other, less what is drawn again."""
     draw = generator(seed, SENTENCES, split, index)
     while True:  # until a scene has a sentence for this split
         scene = draw_scene(draw, split)
@@ -113,8 +118,8 @@ def referring(seed: int, split: str, index: int) -> Referring:
                 kind = said.extreme is None, said.relation is None, said.determiner
                 kinds.setdefault(kind, []).append(Referring(scene, said, numbers))
         if kinds:
-            kind_drawn = [*kinds.values()][draw.integers(len(kinds))]
-            return kind_drawn[draw.integers(len(kind_drawn))]
+            drawn = ([*kinds.values()][draw.integers(len(kinds))] for _ in range(count))
+            return [*dict.fromkeys(kind[draw.integers(len(kind))] for kind in drawn)]
 
 
 def sentences(scene: Scene) -> list[tuple[Sentence, tuple[int, ...]]]:
@@ -126,30 +131,33 @@ def sentences(scene: Scene) -> list[tuple[Sentence, tuple[int, ...]]]:
     Args:
         scene: One picture, not a clip.
     """
-    names, boxes = [NAMES[digit] for digit in scene.digits], scene.boxes
+    names, boxes = [NAMES[digit] for digit in scene.digits], scene.boxes.tolist()
+    heights = [bottom - top for top, _, bottom, _ in boxes]
+    middles = [[box[axis] + box[axis + 2] for box in boxes] for axis in (0, 1)]  # twice
     phrases = [Phrase(*words) for words in zip(scene.colors, names, strict=True)]
     phrases += [Phrase(name=name) for name in names] + [Phrase(color) for color in scene.colors]
     phrases = [*dict.fromkeys(phrases)]
     fitting = {
         phrase: [place for place in range(len(names)) if phrase.fits(scene, place)] for phrase in (*phrases, Phrase())
     }
-    found: list[tuple[list[int], Sentence]] = [(fitting[target], Sentence(target)) for target in phrases]
+    found: list[tuple[list[int], tuple[Phrase, str | None, str | None, Phrase | None]]] = [
+        (fitting[target], (target, None, None, None)) for target in phrases
+    ]
     for target, extreme in product(fitting, EXTREMES):
-        found.append((_extreme(boxes, fitting[target], extreme), Sentence(target, extreme=extreme)))
+        found.append((_extreme(heights, fitting[target], extreme), (target, extreme, None, None)))
     for target, relation, anchor in product(fitting, RELATIONS, phrases):
         if len(fitting[anchor]) == 1:
-            places = _related(boxes, fitting[target], relation, fitting[anchor][0])
-            found.append((places, Sentence(target, relation=relation, anchor=anchor)))
+            places = _related(middles, fitting[target], relation, fitting[anchor][0])
+            found.append((places, (target, None, relation, anchor)))
     return [
-        (replace(said, determiner="the" if len(places) == 1 else "every"), tuple(place + 1 for place in places))
-        for places, said in found
+        (Sentence(*words, determiner="the" if len(places) == 1 else "every"), tuple(place + 1 for place in places))
+        for places, words in found
         if places
     ]
 
 
-def _extreme(boxes: np.ndarray, places: list[int], extreme: str) -> list[int]:
+def _extreme(heights: list[int], places: list[int], extreme: str) -> list[int]:
     """The largest or smallest of the digits in ``places``; none if it is the only one or not clearly so."""
-    heights = boxes[:, 2] - boxes[:, 0]
     ranked = sorted(places, key=lambda place: heights[place])
     ends = ranked[:2] if extreme == "smallest" else ranked[-2:]
     if len(ends) < 2 or 100 * heights[ends[1]] < TALLER * heights[ends[0]]:
@@ -157,11 +165,10 @@ def _extreme(boxes: np.ndarray, places: list[int], extreme: str) -> list[int]:
     return ends[:1] if extreme == "smallest" else ends[1:]
 
 
-def _related(boxes: np.ndarray, places: list[int], relation: str, anchor: int) -> list[int]:
+def _related(middles: list[list[int]], places: list[int], relation: str, anchor: int) -> list[int]:
     """Those of ``places`` that are, say, above the ``anchor``; none if one of them is hardly above or below it."""
     axis, towards = RELATIONS[relation]
-    middles = boxes[:, axis] + boxes[:, axis + 2]  # twice
-    distances = {place: towards * (middles[anchor] - middles[place]) for place in places if place != anchor}
+    distances = {p: towards * (middles[axis][anchor] - middles[axis][p]) for p in places if p != anchor}
     if any(abs(distance) < 2 * APART for distance in distances.values()):
         return []
     return [place for place, distance in distances.items() if distance > 0]

@@ -18,6 +18,7 @@ from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
 from .lines import open_lines
 from .pictures import open_pictures
+from .referring import open_referring
 
 IGNORE_INDEX = 255
 OPENERS: dict[str, Callable[[Path, Sequence[str] | None], DataSet]] = {  # tasks without masks of classes
@@ -26,6 +27,7 @@ OPENERS: dict[str, Callable[[Path, Sequence[str] | None], DataSet]] = {  # tasks
     "generation": open_pictures,
     "instances": open_instances,
     "detection": partial(open_instances, task="detection"),
+    "referring": open_referring,
 }
 
 _log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequenc
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
             if there are two classes. For "classification" see `labelled.open_labelled`, for "sequence"
             `lines.open_lines`, for "generation" `pictures.open_pictures`, for "instances" and "detection"
-            `instances.open_instances`.
+            `instances.open_instances`, for "referring" `referring.open_referring`.
         classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
             background and object. Without masks only the names count.
 

@@ -13,6 +13,7 @@ from ..io.images import fit_channels, read_image, to_unit
 from ..io.masks import read_mask
 from ..io.nifti import read_volume, standardised
 from .dataset import DataSet, InputRange, Sample, SegmentationSet
+from .words import numbered
 
 
 def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,8 +28,9 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
         The image, float32 (C, H, W) in [0, 1], and the target, int64 (H, W) or, for multilabel, (K, H, W): class
         indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
         for sequences the characters, (L,); for generation the values of the image, (C, H, W); for instances and
-        detection the number and the class of the object of each pixel, both 0 where there is none, (2, H, W). Volumes
-        are (C, D, H, W), standardised, with a target (D, H, W).
+        detection the number and the class of the object of each pixel, both 0 where there is none, (2, H, W); for
+        referring 1 where a pixel is of what the sentence means, else 0. Volumes are (C, D, H, W), standardised, with a
+        target (D, H, W).
 
     Raises:
         InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
@@ -111,6 +113,11 @@ def read_target(dataset: DataSet, sample: Sample) -> np.ndarray:
     return TARGETS[dataset.task](dataset, sample)
 
 
+def read_told(dataset: DataSet, sample: Sample) -> tuple[np.ndarray, ...]:
+    """What a model gets beside the image: nothing, or the numbers of the words of its sentence, int64 (L,)."""
+    return () if sample.sentence is None else (numbered(sample.sentence, dataset.words),)
+
+
 def _read_class(dataset: DataSet, sample: Sample) -> np.ndarray:
     """The index of the class of an image, int64 ()."""
     if sample.text not in dataset.classes:
@@ -177,6 +184,19 @@ def _read_objects(dataset: DataSet, sample: Sample) -> np.ndarray:
         )
     classes = np.where(found > 0, votes[:, 1:].argmax(1) + 1, found)  # the background and what is ignored stay
     return np.stack([numbers, classes[position].reshape(numbers.shape)])
+
+
+def _read_meant(dataset: DataSet, sample: Sample) -> np.ndarray:
+    """1 for the pixels of what the sentence means, else 0; int64 (H, W)."""
+    if sample.mask is None:
+        raise InputError(sample.image, "has no mask")
+    if sample.outline is not None:
+        return sample.outline.mask.astype(np.int64)
+    numbers = read_mask(sample.mask)
+    missing = sorted({*sample.numbers} - ({*np.unique(numbers).tolist()} - {0}))
+    if missing:
+        raise InputError(sample.mask, f"has no object {missing[0]}, which {sample.sentence!r} means")
+    return np.isin(numbers, sample.numbers).astype(np.int64)
 
 
 def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
@@ -269,4 +289,5 @@ TARGETS: dict[str, Callable[[Any, Sample], np.ndarray]] = {
     "generation": _read_values,
     "instances": _read_objects,
     "detection": _read_objects,
+    "referring": _read_meant,
 }

@@ -103,7 +103,7 @@ def _pixel_bytes(model: Segmenter) -> float:
     volume = np.zeros((DEPTH, DEPTH, DEPTH, len(model.config.mean)), np.float32)
     image = volume if model.volumes else _Blank(model).read(0, SIDE, 0, SIDE)
     with _Alive() as alive, suppress(ValueError):  # a model that gives NaN is refused with its first image
-        segment(model, image)
+        segment(model, image, next(iter(model.config.words), None))  # where it takes a sentence, any word will do
     return WORKSPACE * alive.peak / image[..., 0].size
 
 

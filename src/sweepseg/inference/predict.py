@@ -14,7 +14,8 @@ from typing import cast
 
 import numpy as np
 
-from ..errors import InputError, UsageError
+from ..data.words import unknown_words
+from ..errors import InputError, UsageError, printable
 from ..io.files import (
     Found,
     atomic_write,
@@ -32,12 +33,12 @@ from ..io.raster import read_georeference
 from ..io.windows import open_windows
 from ..layers.stages import StagedModel
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS, Numbered, Recognition
+from ..tasks import TASKS, Numbered, Recognition, Referring
 from .memory import max_pixels
 from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
 from .recognise import predict_answers
-from .segment import read, segment, task_of
+from .segment import as_told, read, segment, task_of
 from .segmentation import Segmentation, mask_files
 from .windows import Array
 
@@ -49,6 +50,7 @@ def predict(
     model: Segmenter,
     output: str | Path,
     *,
+    text: str | None = None,
     overlay: bool = False,
     probs: bool = False,
     geotiff: bool = False,
@@ -75,6 +77,7 @@ def predict(
         output: Folder for the masks; they keep the relative path and stem of their image: `<stem>.png`, or
             `<stem>/<class>.png` for multilabel, or `<stem>.nii.gz` with the affine of the volume. `report.jsonl` says
             for each input what became of it.
+        text: What to find, for a model of task referring.
         overlay: Also write `<stem>.overlay.png`.
         probs: Also write `<stem>.probs.npz` with float16 probabilities (K, H, W), which are refused for images that do
             not fit in memory; of volumes (K, D, H, W) in the orientation of `io.nifti.read_volume`.
@@ -87,14 +90,14 @@ def predict(
         tile: Cut every image into overlapping tiles of so many rows and columns, each segmented by itself, and blend
             their logits. Any model can do this with images of any size, but where tiles meet the result is another.
         overlap: Share of a tile that the next one sees too, 0 to 0.9.
-        say: Called with one line for each bad input.
+        say: Called with one line for each bad input, and on words of the text that the model does not know.
         note: Called with one line for each image that does not fit in memory, and on what is left of earlier runs.
         progress: Hands the inputs on and may draw a bar.
         listen: Called within a large image with its name, the steps that are done and their number.
 
     Raises:
         UsageError: No image found, an output would overwrite an input or another output, the memory does not even hold
-            the model, a tile cannot be had, or a package is missing.
+            the model, a tile cannot be had, a package is missing, or the text is (not) wanted or not understood.
         OutputError: The output cannot be written, or temporary files would not fit on its disk.
 
     >>> import sweepseg, tempfile
@@ -106,13 +109,16 @@ def predict(
     """
     source, output = Path(source), Path(output)
     task = TASKS[model.config.task]
-    whole = issubclass(task, Numbered)  # finds objects, which cannot be done in parts
+    whole = issubclass(task, Numbered | Referring)  # finds things, which cannot be done in parts
     if whole or issubclass(task, Recognition):
         for_masks = {"probs": probs, "geotiff": geotiff, "tile": tile, "resume": resume}
         for_masks |= {} if whole else {"overlay": overlay, "skip_existing": skip_existing}
         for name, value in for_masks.items():
             if value:
                 raise UsageError(f"{name} is for masks, the model is for task {task.name}; leave it out")
+    as_told(model, text)  # refuses what is not wanted or not understood before anything is read
+    for word in unknown_words(text, model.config.words) if text is not None else ():
+        say(f"the model does not know the word {printable(word)!r} and passes over it")
     if issubclass(task, Recognition):
         return predict_answers(source, model, output, say=say, progress=progress)
     task_of(model)
@@ -162,7 +168,7 @@ def predict(
                             else:
                                 row |= {"mode": "in memory", **_size(image)}
                                 with _listening(model, image, found.path.name, listen):
-                                    _write(_segment(model, image, found.path), target, found.path)
+                                    _write(_segment(model, image, found.path, text), target, found.path)
                         result.done.append(found.path)
                         row |= {"status": "done"}
                     except InputError as error:  # kept without its traceback, which would keep the image
@@ -205,9 +211,9 @@ def _refuse_overwriting(source: Path, inputs: list[Found], output: Path, targets
                 )
 
 
-def _segment(model: Segmenter, image: np.ndarray, path: Path) -> Segmentation:
+def _segment(model: Segmenter, image: np.ndarray, path: Path, text: str | None) -> Segmentation:
     with refusing(path, *image.shape[-3:-1]):
-        result = segment(model, image)
+        result = segment(model, image, text)
     return replace(result, volume=path) if model.volumes else result
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.pairs import scaled
+from ..data.words import numbered, unknown_words
 from ..errors import InputError, UsageError
 from ..io.files import is_volume
 from ..io.images import fit_channels, read_image
@@ -15,12 +16,12 @@ from ..io.nifti import MAX_VOXELS, read_volume
 from ..io.picture import MAX_PIXELS
 from ..layers.stages import LAYOUT
 from ..models.segmenter import Segmenter
-from ..tasks import TASKS, Generation, Numbered, Recognition, Task
+from ..tasks import TASKS, Generation, Numbered, Recognition, Referring, Task
 from .objects import FoundObjects, listed
 from .segmentation import Segmentation
 
 
-def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
+def segment(model: Segmenter, image: str | Path | np.ndarray, text: str | None = None) -> Segmentation:
     """Segment one image or, with a model for volumes, one volume.
 
     Args:
@@ -28,6 +29,7 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
         image: A file, or an array (H, W) or (H, W, C): uint8, uint16, or float in the model's input range, which is
             [0, 1] unless its config says otherwise. Grey becomes RGB and RGB grey where the model wants it. Of a volume
             a NIfTI file, or an array (D, H, W) or (D, H, W, C) in the orientation of `io.nifti.read_volume`.
+        text: What to find, for a model of task referring; words that it does not know are passed over.
 
     Returns:
         What the model says; where it numbers objects, a `FoundObjects`.
@@ -35,18 +37,20 @@ def segment(model: Segmenter, image: str | Path | np.ndarray) -> Segmentation:
     Raises:
         InputError: The file cannot be read.
         ValueError: The image does not suit the model, or makes it return something that is not finite.
-        UsageError: The model says one thing of a whole image; see `recognise`.
+        UsageError: The model says one thing of a whole image; see `recognise`. Or there is no sentence for a model that
+            takes one, one for a model that takes none, or one that cannot be understood.
 
     >>> import sweepseg
     >>> model = sweepseg.load(sweepseg.bundled_model())
     >>> sweepseg.segment(model, np.zeros((30, 50), np.uint8)).mask.shape
     (30, 50)
     """
+    told = as_told(model, text)
     path = Path(image) if isinstance(image, str | Path) else None
     pixels = np.asarray(image) if path is None else read(model, path)
     unit = as_input(model, pixels)
     with torch.inference_mode():
-        logits = model(as_batch(model, unit))
+        logits = model(as_batch(model, unit), *told)
     found = decoded(model, unit, logits)
     return replace(found, volume=path) if model.volumes else found
 
@@ -94,14 +98,30 @@ def decoded(model: Segmenter, unit: np.ndarray, logits: Tensor) -> Segmentation:
     return Segmentation(found, probabilities, unit, model.config)
 
 
+def as_told(model: Segmenter, text: str | None) -> tuple[Tensor, ...]:
+    """What a model is told beside the image: the words (1, L) of a sentence, or nothing; errors as of `segment`."""
+    known = model.config.words
+    if text is None and not known:
+        return ()
+    if not known:
+        raise UsageError(f"the text is {text!r}, but the model is for task {model.config.task}; leave it out")
+    if text is None:
+        raise UsageError("the model finds what a sentence means; say it with --text or text, such as 'the left dog'")
+    try:
+        unknown_words(text, known)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return (torch.from_numpy(numbered(text, known))[None].to(model.mean.device),)
+
+
 def mask_task(model: Segmenter) -> Task:
     """The task of a model whose masks are made pixel by pixel, so that they can be made in parts and averaged.
 
     Raises:
-        UsageError: It says one thing of a whole image, finds objects in it, or makes pictures.
+        UsageError: It says one thing of a whole image, finds objects or what a sentence means in it, or makes pictures.
     """
     task = task_of(model)
-    if isinstance(task, Numbered):
+    if isinstance(task, Numbered | Referring):
         raise UsageError(f"the model is for task {task.name}, which takes images as a whole; use sweepseg predict")
     return task
 

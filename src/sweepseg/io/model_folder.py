@@ -33,6 +33,7 @@ TASKS = (
     "generation",
     "instances",
     "detection",
+    "referring",
 )
 DTYPES = {"F32": 4, "F16": 2, "I64": 8}  # -> bytes; I64 for counters such as num_batches_tracked
 
@@ -88,7 +89,9 @@ SCHEMA: dict[str, tuple[str, Callable[[Any], bool]]] = {
             or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1])
         ),
     ),
+    "words": ("a list of printable words", _list_of(_is_label)),
 }
+OPTIONAL = {"words"}  # where a model is told nothing, it knows none
 
 
 def write_model_folder(
@@ -200,9 +203,9 @@ def _check_config(config: Mapping[str, Any]) -> None:
         if key not in SCHEMA:
             raise ModelFileError(f"unknown key {printable(key)[:100]!r}; known are {', '.join(SCHEMA)}")
     for key, (wanted, accepts) in SCHEMA.items():
-        if key not in config:
+        if key not in config and key not in OPTIONAL:
             raise ModelFileError(f"key {key!r} is missing; wanted is {wanted}")
-        if not accepts(config[key]):
+        if key in config and not accepts(config[key]):
             raise ModelFileError(f"{key} is {printable(config[key])[:100]}; wanted is {wanted}")
     if len(config["palette"]) != len(config["classes"]):
         raise ModelFileError(f"{len(config['palette'])} colours for {len(config['classes'])} classes")

@@ -19,6 +19,7 @@ from .crnn import crnn, crnn_control
 from .pixel_rnn import pixel_rnn_diagonal, pixel_rnn_diagonal_control, pixel_rnn_row, pixel_rnn_row_control
 from .r2unet import r2unet, r2unet_control
 from .recurrent_unet import recurrent_unet_small, recurrent_unet_small_control
+from .referring import sweepnet_referring, sweepnet_referring_control, sweepnet_referring_wordless
 from .reseg import reseg, reseg_control
 from .rsis import rsis, rsis_control
 from .sweepnet import (
@@ -124,6 +125,11 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "pixel_rnn_diagonal_control": pixel_rnn_diagonal_control,
 }
 DETECTORS: dict[str, Callable[..., nn.Module]] = {"rsis": rsis, "rsis_control": rsis_control}
+REFERRERS: dict[str, Callable[..., nn.Module]] = {
+    "sweepnet_referring": sweepnet_referring,
+    "sweepnet_referring_control": sweepnet_referring_control,
+    "sweepnet_referring_wordless": sweepnet_referring_wordless,
+}
 # what the networks of a family do -> those of them that can be chosen by name
 FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "segmentation": SEGMENTERS,
@@ -132,6 +138,7 @@ FAMILIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "sequence": READERS,
     "generation": GENERATORS,
     "detection": DETECTORS,
+    "referring": REFERRERS,
 }
 MODELS: dict[str, Callable[..., nn.Module]] = {
     name: build for family in FAMILIES.values() for name, build in family.items()
@@ -167,4 +174,5 @@ CONTROLS = {  # recurrent model -> its no-recurrence control
     "pixel_rnn_row": "pixel_rnn_row_control",
     "pixel_rnn_diagonal": "pixel_rnn_diagonal_control",
     "rsis": "rsis_control",
+    "sweepnet_referring": "sweepnet_referring_control",
 }

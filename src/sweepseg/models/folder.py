@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.words import FIRST
 from ..errors import ModelFileError, printable
 from ..io.model_folder import FORMAT, read_model_folder, write_model_folder
 from ..layers.stages import LAYOUT
@@ -25,10 +26,17 @@ CLASSES = {  # how many a task takes, at least and at most
     "generation": (2, 256),
     "instances": (1, 254),
     "detection": (1, 254),
+    "referring": (2, 2),
 }
-BEYOND_CLASSES = {"binary": -1, "sequence": 1, "instances": 2, "detection": 2}  # logits beside one for each class
+BEYOND_CLASSES = {
+    "binary": -1,
+    "sequence": 1,
+    "instances": 2,
+    "detection": 2,
+    "referring": -1,
+}  # logits beside one for each class
 # dimensions of the logits of tasks that are for images alone
-IMAGE_LOGITS = {"classification": 2, "sequence": 3, "instances": 4, "generation": 5, "detection": 5}
+IMAGE_LOGITS = {"classification": 2, "sequence": 3, "instances": 4, "generation": 5, "detection": 5, "referring": 4}
 
 
 def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> Segmenter:
@@ -77,6 +85,8 @@ def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> N
     weights = {name for name, _ in model.network.named_parameters()} if half else set()
     tensors = {name: value.half() if name in weights else value for name, value in model.network.state_dict().items()}
     config = json.loads(json.dumps({"format": FORMAT, **asdict(model.config)}))  # tuples become lists
+    if not config["words"]:
+        del config["words"]  # which earlier versions do not know
     write_model_folder(Path(folder), tensors, config)
 
 
@@ -93,6 +103,7 @@ def load(folder: str | Path) -> Segmenter:
     config = ModelConfig(**{key: _tupled(value) for key, value in values.items() if key != "format"})
     try:
         _check_classes(config)
+        _check_words(config)
         with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
             _check_weights(build(config), tensors)
         model = build(config).eval()
@@ -117,6 +128,17 @@ def _check_classes(config: ModelConfig) -> None:
                 raise ModelFileError(f"the class name {name!r} cannot be the name of a mask file")
 
 
+def _check_words(config: ModelConfig) -> None:
+    """Refuse words that are not as many as the network has numbers for, and a task that lacks them or does not."""
+    if (config.task == "referring") != bool(config.words):
+        raise ModelFileError(
+            f"{len(config.words)} words for task {config.task}; referring, and no other task, has some"
+        )
+    if config.words and config.arguments.get("num_words") != FIRST + len(config.words):
+        given = config.arguments.get("num_words")
+        raise ModelFileError(f"num_words is {given} for {len(config.words)} words; wanted is {FIRST} more")
+
+
 def _check_weights(model: Segmenter, tensors: dict[str, torch.Tensor]) -> None:
     """Refuse tensors that are not those of the network."""
     wanted = model.network.state_dict()
@@ -138,7 +160,8 @@ def _check_channels(model: Segmenter) -> None:
     config = model.config
     try:
         with torch.inference_mode():
-            logits = model(torch.zeros(1, len(config.mean), *(16,) * model.dimensions))
+            told = [torch.ones(1, 1, dtype=torch.int64)] if config.words else []
+            logits = model(torch.zeros(1, len(config.mean), *(16,) * model.dimensions), *told)
     except ValueError as error:
         raise ModelFileError(f"the config has the means of {len(config.mean)} channels, but {error}") from None
     dimensions = IMAGE_LOGITS.get(config.task, 2 + model.dimensions)

@@ -27,6 +27,7 @@ class ModelConfig:
         mean: Mean of each input channel, in units of the input range.
         std: Standard deviation of each input channel.
         input_range: The values of images that become 0 and 1; None for the whole range of integers, [0, 1] for floats.
+        words: The words that it knows, in the order of their numbers in `data.words`; none where it is told nothing.
     """
 
     builder: str
@@ -37,6 +38,7 @@ class ModelConfig:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     input_range: tuple[float, float] | None = None
+    words: tuple[str, ...] = ()
 
 
 class Segmenter(nn.Module):
@@ -46,7 +48,8 @@ class Segmenter(nn.Module):
         network: Maps normalised images (B, C, H, W) to logits (B, num_classes, H, W); those of a classifier are
             (B, num_classes), those of a reader of lines (B, num_classes, T), those of a generator
             (B, num_classes, C, H, W), those of a detector (B, T, num_classes, H, W). One for volumes has
-            ``dimensions = 3`` and maps (B, C, D, H, W), each standardised, to (B, num_classes, D, H, W).
+            ``dimensions = 3`` and maps (B, C, D, H, W), each standardised, to (B, num_classes, D, H, W). One that is
+            told what to find takes the words of sentences (B, L) too.
         config: What it was built and trained for.
     """
 
@@ -70,10 +73,10 @@ class Segmenter(nn.Module):
         """Whether it takes volumes (B, C, D, H, W) and no images."""
         return self.dimensions == 3
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of images (B, C, H, W) in [0, 1], or of volumes (B, C, D, H, W)."""
+    def forward(self, image: Tensor, *told: Tensor) -> Tensor:
+        """Logits of images (B, C, H, W) in [0, 1], or of volumes (B, C, D, H, W), and of what the network is told."""
         normalised = self.normalised(image)
-        return self.network(normalised.contiguous(memory_format=LAYOUT[3]) if self.volumes else normalised)
+        return self.network(normalised.contiguous(memory_format=LAYOUT[3]) if self.volumes else normalised, *told)
 
     def normalised(self, image: Tensor) -> Tensor:
         """Images (..., C, H, W) in [0, 1] as the network takes them."""

@@ -10,6 +10,7 @@ from .multiclass import Multiclass
 from .multilabel import Multilabel
 from .numbered import Numbered
 from .recognition import Answer, Recognition
+from .referring import Referring
 from .sequence import TextLine
 from .task import Task
 
@@ -22,6 +23,7 @@ TASKS: dict[str, type[Task]] = {
     "generation": Generation,
     "instances": Instances,
     "detection": Detection,
+    "referring": Referring,
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Multilabel",
     "Numbered",
     "Recognition",
+    "Referring",
     "Task",
     "TextLine",
     "class_weights",

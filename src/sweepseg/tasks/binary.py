@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from ..errors import UsageError
 from ..metrics import BinaryConfusionMatrix
@@ -52,6 +53,6 @@ class Binary(Task):
         check_logits(logits, self.num_logits)
         return (logits[:, 0] > 0).to(torch.uint8)
 
-    def metric(self) -> BinaryConfusionMatrix:
+    def metric(self) -> Metric:
         """The metric that takes what ``decode`` returns and the target."""
         return BinaryConfusionMatrix(self.ignore_index)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..data.clips import read_clip, sequences
 from ..data.dataset import DataSet, Sample
+from ..data.pairs import read_told
 from ..layers.stages import LAYOUT
 from ..metrics import BoundaryF1
 from ..metrics_video import davis_scores, mean_scores, video_consistency
@@ -104,12 +105,13 @@ def masks(
         pixels, target = read_clip(dataset, (sample,), in_channels)
         layout = LAYOUT[pixels.ndim - 2]
         image = torch.from_numpy(pixels).to(device, memory_format=layout)  # (1, C, H, W) or (1, C, D, H, W)
+        told = [torch.from_numpy(one)[None].to(device) for one in read_told(dataset, sample)]
         with torch.inference_mode():
             if memory is not None:
                 logits, state = memory.run(image[:, None], state if video_of[sample.name] == video else None)
                 mask = task.decode(logits[:, 0]).cpu()
             else:
-                mask = task.decode(model(image)).cpu()
+                mask = task.decode(model(image, *told)).cpu()
         video = video_of[sample.name]
         if sample.annotated:
             yield video, mask, torch.from_numpy(target)

@@ -75,7 +75,7 @@ class Generation(Task):
         """The metric that takes what ``decode`` returns and the target."""
         return Likelihood(self.ignore_index)
 
-    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Pictures of one size.
 
         Raises:

@@ -78,8 +78,11 @@ class Task(ABC):
     def metric(self) -> Metric:
         """The metric that takes what ``decode`` returns and the target."""
 
-    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Views (C, h, w) or clips (T, C, h, w) and their targets as one batch of both."""
+    def batch(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Views (C, h, w) or clips (T, C, h, w) and their targets as one batch of both.
+
+        Where `data.pairs.read_told` gives more than the image, that comes third, and goes out third.
+        """
         return torch.stack([*images]), torch.stack([*targets])
 
     def report(self, scores: Mapping[str, Tensor], classes: Sequence[str]) -> list[Rows | str]:

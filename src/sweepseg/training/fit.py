@@ -8,7 +8,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -227,10 +227,11 @@ def _step(
     loss = 0.0
     first = loader.position
     for part in range(first, first + settings.accumulate):
-        image, target, *unlabelled = map(fabric.to_device, next(loader))
+        image, target, *more = map(fabric.to_device, next(loader))
+        told, unlabelled = ([], more) if settings.consistency else (more, [])
         seed_torch(settings.seed, STEP, part)
         extra = penalty(run.model, l1=settings.l1, l2=settings.l2)
-        values = _losses(forward, criterion, image, target, settings.chunk_length, plan.task.ignore_index)
+        values = _losses(forward, criterion, image, target, settings.chunk_length, plan.task.ignore_index, told)
         if unlabelled:
             views, seen = unlabelled
             values = chain(values, _unlabelled_loss(run, settings, plan, fabric, forward, views, seen, part))
@@ -261,6 +262,7 @@ def _losses(
     target: Tensor,
     chunk_length: int | None,
     ignore_index: int,
+    told: Sequence[Tensor] = (),
 ) -> Iterator[Tensor]:
     """The loss of pictures or volumes; of clips (B, T, C, h, w) that of each chunk, by its share of annotated pixels.
 
@@ -268,7 +270,7 @@ def _losses(
     Peng 1990, with a truncation at the end of each chunk.
     """
     if image.dim() == 4 or forward.volumes:
-        yield criterion(image, forward(image), target)
+        yield criterion(image, forward(image, *told), target)
         return
     length = chunk_length or image.shape[1]
     annotated = (target != ignore_index).sum().clamp_min(1)

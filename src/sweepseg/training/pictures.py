@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.clips import Clip, clips, read_clip, sequences
 from ..data.dataset import DataSet, Sample
-from ..data.pairs import read_pair, read_unlabelled
+from ..data.pairs import read_pair, read_told, read_unlabelled
 from ..errors import InputError, SweepsegError, UsageError, printable
 from .augment import Augmentation
 from .augment_volume import VolumeAugmentation
@@ -23,7 +23,7 @@ from .randomness import AUGMENTATION, MIXING, Batches, generator
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
 PREFETCH = 2  # batches that each worker reads ahead
 
-Batching = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Tensor]]
+Batching = Callable[..., tuple[Tensor, ...]]
 
 
 class Pictures(Dataset):
@@ -62,12 +62,13 @@ class Pictures(Dataset):
         read = read_pair if index < len(self) else read_unlabelled
         return read(self.dataset, self.first(index), self.in_channels)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | InputError:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...] | InputError:
         epoch, index = key
         try:
             image, target = self.read(index)
             draw = generator(self.seed, AUGMENTATION, epoch, index)
-            return self.augmentation(torch.from_numpy(image), torch.from_numpy(target), draw)
+            view = self.augmentation(torch.from_numpy(image), torch.from_numpy(target), draw)
+            return *view, *map(torch.from_numpy, read_told(self.dataset, self.first(index)))
         except InputError as error:  # handed over as a value: a worker's exception would lose its type
             return error
         except Exception as error:
@@ -149,7 +150,7 @@ class Loader:
         )
 
     def __next__(self) -> tuple[Tensor, ...]:
-        """The next images (B, C, h, w), channels-last in memory, or clips (B, T, C, h, w), and their targets.
+        """The next images (B, C, h, w), channels-last in memory, or clips (B, T, C, h, w), their targets, what is told.
 
         Behind them those of the pictures without labels, if the batches hold any.
 
@@ -208,14 +209,14 @@ def default_crop(*size: int) -> tuple[int, ...]:
     return tuple(min(length, 512 if len(size) == 2 else 96) for length in size)
 
 
-def _collate(batching: Batching, items: list) -> tuple[Tensor, Tensor] | InputError:
+def _collate(batching: Batching, items: list) -> tuple[Tensor, ...] | InputError:
     for item in items:
         if isinstance(item, InputError):
             return item
-    image, target = batching(*zip(*items, strict=True))
+    image, *others = batching(*zip(*items, strict=True))
     if image.dim() == 4:
         image = image.contiguous(memory_format=torch.channels_last)
-    return image, target
+    return image, *others
 
 
 def _leave_process_group(worker: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data import DataSet, Report, Sample, channel_stats, check, open_by_name
 from ..data.pairs import read_input
+from ..data.words import FIRST
 from ..errors import ModelFileError, UsageError, printable
 from ..losses import parse_terms
 from ..models import FAMILIES, MODELS
@@ -90,13 +91,14 @@ def prepare(
     mean, std = channel_stats(dataset, in_channels, progress=progress)
     config = ModelConfig(
         builder=settings.model,
-        arguments={"num_classes": task.num_logits, "in_channels": in_channels} | (settings.arguments or {}),
+        arguments=_given(task, dataset, in_channels) | (settings.arguments or {}),
         task=dataset.task,
         classes=dataset.classes,
         palette=dataset.palette,
         mean=mean,
         std=std,
         input_range=settings.input_range,
+        words=dataset.words,
     )
     pictures = _pictures(settings, dataset, task, in_channels)
     if len(pictures.samples) < len(dataset.splits["train"]):
@@ -123,7 +125,7 @@ def check_arguments(settings: Settings, builders: Mapping[str, Callable[..., nn.
         UsageError: The builder does not take them.
     """
     arguments = settings.arguments or {}
-    for name in ("num_classes", "in_channels"):
+    for name in ("num_classes", "in_channels", "num_words"):
         if name in arguments:
             raise UsageError(f"arguments has {name}, which the data set decides; leave it out")
     if arguments:
@@ -132,6 +134,12 @@ def check_arguments(settings: Settings, builders: Mapping[str, Callable[..., nn.
                 build_network(settings.model, {"num_classes": 2, **arguments}, builders)
         except ModelFileError as error:
             raise UsageError(str(error)) from None
+
+
+def _given(task: Task, dataset: DataSet, in_channels: int) -> dict[str, Any]:
+    """The arguments of the builder that the data set decides."""
+    words = {"num_words": FIRST + len(dataset.words)} if dataset.words else {}
+    return {"num_classes": task.num_logits, "in_channels": in_channels} | words
 
 
 def _check_task(settings: Settings, task: Task, dataset: DataSet) -> None:

@@ -14,15 +14,16 @@ class Settings:
 
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei", "digits",
-            "digit_glyphs" (classification) or "digit_lines" (sequence).
+            "digit_glyphs" (classification), "digit_lines" (sequence) or "digit_sentences" (referring).
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
         arguments: What its builder takes beside classes and channels, by name; sweepnet_small takes causal, cell, order
             and units, such as {cell: gru, units: 48}.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
             class folders or IDX files; sequence, for lines of text; generation, for pictures alone, grey ones drawn
-            in black and white; or instances, or detection, for many or for few objects, which are numbered in
-            `instances/` beside `images/`. Lines and pictures alone are never cropped, scaled or flipped.
+            in black and white; instances, or detection, for many or for few objects, which are numbered in
+            `instances/` beside `images/`; or referring, for what a sentence means. Lines, pictures alone and pictures
+            with sentences are never cropped, scaled or flipped.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
             1/5 to validate on every fifth in the order of names.
         labels: Share of the annotations of the training pictures that is used, above 0, up to 1, drawn by the seed;
@@ -87,7 +88,15 @@ class Settings:
     arguments: dict[str, bool | int | float | str] | None = None
     task: (
         Literal[
-            "binary", "multiclass", "multilabel", "classification", "sequence", "generation", "instances", "detection"
+            "binary",
+            "multiclass",
+            "multilabel",
+            "classification",
+            "sequence",
+            "generation",
+            "instances",
+            "detection",
+            "referring",
         ]
         | None
     ) = None
