@@ -18,7 +18,7 @@ from rows import add, has
 
 import sweepseg
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -57,7 +57,7 @@ def run(data: Path, model: str, hold_out: str | None, seed: int, runs: Path, epo
     dataset = sweepseg.open_dataset(data)
     dataset = dataset if hold_out is None else dataset.hold_out(hold_out)
     config = trained.model.config
-    task = TASKS[config.task](len(config.classes))
+    task = task_for(config)
     scores = evaluate(trained.model, dataset, "val", task, in_channels=len(config.mean))
     return {
         "model": model,

@@ -18,7 +18,7 @@ from by_recipe import train
 from rows import add, has
 
 from sweepseg.data import open_by_name
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -60,9 +60,7 @@ def run(options: argparse.Namespace, settings: dict) -> dict:
     else:
         split = "test" if "test" in dataset.splits else "val"
     config = trained.model.config
-    scores = evaluate(
-        trained.model, dataset, split, TASKS[config.task](len(config.classes)), in_channels=len(config.mean)
-    )
+    scores = evaluate(trained.model, dataset, split, task_for(config), in_channels=len(config.mean))
     return {
         "steps": trained.steps,
         "cpu_minutes": round((time.process_time() - started) / 60, 1),

@@ -19,7 +19,7 @@ from rows import add, has
 import sweepseg
 from sweepseg.cli.progress import tracker
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -67,7 +67,7 @@ def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> 
         trained.model,
         sweepseg.open_dataset(data, task="classification"),
         "test",
-        TASKS[config.task](len(config.classes)),
+        task_for(config),
         in_channels=len(config.mean),
         progress=tracker("measuring", quiet=False),
     )

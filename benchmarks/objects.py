@@ -20,7 +20,7 @@ from rows import add, has
 
 import sweepseg
 from sweepseg.data.bundled import write_scenes
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -69,7 +69,7 @@ def run(name: str, data: Path, model: str, seed: int, output: Path) -> dict:
     trained = train(f"{name}_objects.yaml", output, data=str(data), model=model, seed=seed)
     minutes = round((time.process_time() - began) / 60, 1)
     config = trained.model.config
-    task = TASKS[config.task](len(config.classes))
+    task = task_for(config)
     dataset = sweepseg.open_dataset(data, task=config.task)
     scores = evaluate(trained.model, dataset, SPLITS[name], task, in_channels=len(config.mean))
     shares = {score: round(100 * scores[score].item(), 1) for score in SCORES}

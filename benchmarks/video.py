@@ -23,7 +23,7 @@ from untrained import resident, untrained
 
 import sweepseg
 from sweepseg.data.digit_scenes import NAMES, clip
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate, evaluate_videos
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -104,7 +104,7 @@ def scores(options: argparse.Namespace, data: Path, model: str, seed: int) -> di
     dataset = sweepseg.open_dataset(data)
     config = trained.config
     split = "test" if any(sample.mask for sample in dataset.splits.get("test", ())) else "val"
-    which = (trained, dataset, split, TASKS[config.task](len(config.classes)))
+    which = (trained, dataset, split, task_for(config))
     return {
         "mean_iou": round(evaluate(*which, in_channels=len(config.mean))["mean_iou"].item(), 4),
         "video_consistency": round(evaluate_videos(*which, in_channels=len(config.mean))["video_consistency"], 4),

@@ -21,7 +21,7 @@ import sweepseg
 from sweepseg.compare import BUILDERS
 from sweepseg.errors import UsageError
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
@@ -61,7 +61,7 @@ def run(data: Path, model: str, seed: int, runs: Path, steps: int | None) -> dic
     trained = train("msd_hippocampus.yaml", output, builders=BUILDERS, **settings)
     dataset = sweepseg.open_dataset(data).hold_out(HOLD_OUT)
     config = trained.model.config
-    task = TASKS[config.task](len(config.classes))
+    task = task_for(config)
     dice = evaluate(trained.model, dataset, "val", task, in_channels=len(config.mean))["dice"]
     return {
         "model": model,

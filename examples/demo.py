@@ -21,7 +21,7 @@ from sweepseg.cli.progress import bar
 from sweepseg.data.pairs import read_pair
 from sweepseg.io.masks import overlay
 from sweepseg.layers.blocks import count_parameters
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 
 MODELS = ("sweepnet_small", "sweepnet_small_control")
@@ -51,7 +51,7 @@ def main() -> None:
 
     rows = [["model", "parameters", "test mIoU", "nucleus IoU", "boundary F1", "training seconds"]]
     for name, model in models.items():
-        task = TASKS[model.config.task](len(model.config.classes))
+        task = task_for(model.config)
         scores = evaluate(model, dataset, "test", task, in_channels=len(model.config.mean), boundary=True)
         rows.append(
             [

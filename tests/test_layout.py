@@ -9,8 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE, TESTS = ROOT / "src", ROOT / "tests"
 
-METRICS = {"metrics", "metrics_instances", "metrics_recognition", "metrics_referring", "metrics_video"}
-LEAVES = {"errors", "losses", "data", "io", *METRICS}
+METRICS = {
+    "metrics",
+    *(f"metrics_{of}" for of in ("instances", "panoptic", "recognition", "referring", "regression", "video")),
+}
+LEAVES = {"errors", "losses", "data", "io"} | METRICS
 GROUPS = [
     {"ops", "orders"},
     {"cells"},

@@ -16,7 +16,7 @@ in float32. All pixels of a batch are pooled; no loss is a mean over images.
 import copy
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Literal
 
@@ -363,8 +363,8 @@ def soft_cross_entropy(logits: Tensor, teacher: Tensor, *, task: TaskName = "mul
     return F.binary_cross_entropy_with_logits(logits, teacher.sigmoid())
 
 
-def parse_terms(text: str) -> dict[str, float]:
-    """Weights by loss name from the form that the command line takes.
+def parse_terms(text: str, known: Collection[str] = LOSSES) -> dict[str, float]:
+    """Weights by loss name from the form that the command line takes; ``known`` are the names.
 
     Raises:
         UsageError: ``text`` does not have this form or names an unknown loss.
@@ -384,17 +384,17 @@ def parse_terms(text: str) -> dict[str, float]:
         if name in terms:
             raise UsageError(f"loss {name} stands twice in {text!r}; give one weight")
         terms[name] = weight
-    _check_terms(terms)
+    _check_terms(terms, known)
     return terms
 
 
-def _check_terms(terms: Mapping[str, float]) -> None:
+def _check_terms(terms: Mapping[str, float], known: Collection[str] = LOSSES) -> None:
     if not terms:
-        raise UsageError(f"no loss given; choose from {', '.join(LOSSES)}")
+        raise UsageError(f"no loss given; choose from {', '.join(known)}")
     for name, weight in terms.items():
-        if name not in LOSSES:
-            near = difflib.get_close_matches(name, LOSSES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(LOSSES)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
             raise UsageError(f"unknown loss {name!r}; {hint}")
         if not (weight > 0 and math.isfinite(weight)):
             raise UsageError(f"the weight of loss {name} is {weight}; give a number > 0")

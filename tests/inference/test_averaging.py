@@ -5,7 +5,7 @@ from torch import nn
 from sweepseg.errors import UsageError
 from sweepseg.inference.averaging import Averaged
 from sweepseg.models.segmenter import ModelConfig, Segmenter
-from sweepseg.tasks import TASKS
+from sweepseg.tasks import TASKS, task_for
 
 WITH_MASKS = [name for name, task in TASKS.items() if "mean_iou" in task.scores]
 
@@ -42,7 +42,7 @@ def plain(request):
 
 
 def probabilities(plain, logits):
-    return TASKS[plain.config.task](len(plain.config.classes)).probabilities(logits)
+    return task_for(plain.config).probabilities(logits)
 
 
 def test_one_view_is_the_model(plain):

@@ -98,7 +98,7 @@ def test_images_that_do_not_fit_are_refused(model, tmp_path):
     Image.fromarray(np.zeros((900, 900, 3), np.uint8)).save(tmp_path / "large.png")
     lines = []
     result = predict(tmp_path / "large.png", model, tmp_path / "out", memory=380_000_000, say=lines.append)
-    assert result.exit_code == 4 and "objects are not found in parts" in lines[0]
+    assert result.exit_code == 4 and "task instances takes images as a whole; cut it" in lines[0]
 
 
 def test_objects_are_not_found_in_parts(model):

@@ -139,7 +139,7 @@ def spoil_config(folder: Path, change: bytes | dict) -> None:
 
 def test_what_is_written_is_read_back(folder):
     config, tensors = read_model_folder(folder)
-    assert config == {"format": 1, **CONFIG}
+    assert config == {"format": 1, "task_arguments": {}, "words": [], **CONFIG}
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
         assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor)

@@ -128,6 +128,19 @@ def test_a_mask_shifted_by_one_pixel_would_be_seen():
     assert ((view[0][shown] * 12 - labels[shown] % 12).abs() > 0.501).all()
 
 
+def test_maps_of_numbers_take_the_nearest_value_and_are_unknown_outside():
+    image, labels = torch.rand(1, 20, 30), torch.arange(600).view(20, 30)
+    augmentation = Augmentation(crop=(24, 24), flip=True, rotate=30.0, ignore_index=-1)
+    for seed in range(4):
+        (_, moved), (_, maps) = (
+            augmentation(image, target, np.random.default_rng(seed))
+            for target in (labels, torch.stack([labels / 7, -labels.float()]))
+        )
+        unknown = moved == -1
+        assert unknown.any() and torch.equal(maps.isnan(), unknown.expand(2, -1, -1))
+        assert torch.equal(maps[:, ~unknown], torch.stack([moved / 7, -moved.float()])[:, ~unknown])
+
+
 def test_classes_of_a_multilabel_target_move_as_one():
     image, target = torch.rand(3, 16, 18), torch.randint(0, 2, (16, 18))
     options = {"crop": (12, 12), "scale": (0.5, 2.0), "flip": True, "rotate": 30.0}

@@ -22,6 +22,7 @@ def check(
         "instances",
         "detection",
         "referring",
+        "regression",
     ]
     | None = None,
     input_range: tuple[float, float] | None = None,
@@ -33,7 +34,8 @@ def check(
     Args:
         data: Folder of the data set, a YAML file with its `root` and `classes`, or the bundled "nuclei" or "digits".
         task: What the masks mean, for which the data set tells by default; for numbered objects instances or
-            detection; for what sentences mean referring; without masks classification, sequence or generation.
+            detection; for what sentences mean referring; for maps of numbers regression; without masks classification,
+            sequence or generation.
         input_range: As for `sweepseg train`, such as [0, 4095].
         json: Print the problems as JSON.
         quiet: Print the problems alone.
@@ -88,7 +90,7 @@ def val(
     from ..errors import UsageError
     from ..inference.averaging import Averaged
     from ..models.folder import bundled_model, load
-    from ..tasks import TASKS
+    from ..tasks import task_for
     from ..tasks.checks import check_dimensions
     from ..tasks.evaluation import evaluate, evaluate_videos
     from .progress import tracker
@@ -103,7 +105,7 @@ def val(
         raise UsageError(f"the model knows {', '.join(config.classes)}, the data set has {', '.join(dataset.classes)}")
     if not any(sample.annotated for sample in dataset.splits.get(split, ())):
         raise UsageError(f"{data} has no annotated pictures in {split}; it has {', '.join(dataset.splits)}")
-    task = TASKS[config.task](len(config.classes))
+    task = task_for(config)
     if video and (dataset.volumes or not task.outlined):
         what = "volumes" if dataset.volumes else task.name
         raise UsageError(f"video is not measured for {what}; leave out --video")
@@ -154,8 +156,8 @@ def predict(
     Args:
         input: Image, Zarr folder, or folder of images.
         output: Folder for the masks, `<stem>.png` each, with classes as indices, or with numbers of objects and their
-            boxes in `<stem>.json`, or `<stem>.nii.gz` with the affine of the volume, or for the answers,
-            `predictions.csv`; `report.jsonl` lists every input.
+            boxes in `<stem>.json`, or `<stem>.nii.gz` with the affine of the volume, or for maps of numbers
+            `<stem>.tif`, or for the answers, `predictions.csv`; `report.jsonl` lists every input.
         model: Model folder; by default the nuclei model that comes with sweepseg.
         text: What to find, such as "the red dog left of the tree", for a model of task referring.
         overlay: Also write `<stem>.overlay.png`, the image with its classes painted over it.
@@ -278,9 +280,10 @@ def list(json: bool = False) -> int:
     from ..losses import LOSSES
     from ..models import CONTROLS, FAMILIES, MODELS
     from ..orders import ORDERS
-    from ..tasks import TASKS
+    from ..tasks import TASKS, Regression
 
-    parts: dict[str, Mapping[str, Any]] = {"cells": CELLS, "orders": ORDERS, "losses": LOSSES, "tasks": TASKS}
+    losses = {**LOSSES, **Regression.losses}
+    parts: dict[str, Mapping[str, Any]] = {"cells": CELLS, "orders": ORDERS, "losses": losses, "tasks": TASKS}
     if json:
         families = {family: [*builders] for family, builders in FAMILIES.items()}
         names = {"models": [*MODELS], "families": families} | {kind: [*table] for kind, table in parts.items()}

@@ -15,7 +15,7 @@ import torch
 
 from ..errors import Interrupted, OutputError, SweepsegError, UsageError, printable
 from ..layers.blocks import count_parameters
-from ..tasks import TASKS
+from ..tasks import TASKS, task_for
 from ..tasks.evaluation import evaluate
 from ..training.checkpoint import saved_states
 from ..training.fit import Progress, train
@@ -157,7 +157,7 @@ def _do(run: Run, listen: Callable[[Run, Progress], None], say: Callable[[str], 
     settings = replace(run.settings, output=str(run.folder), resume=resume)
     trained = train(settings, listen=tick, say=say, builders=BUILDERS)
     config = trained.model.config
-    task = TASKS[config.task](len(config.classes))
+    task = task_for(config)
     scores = evaluate(trained.model, open_data(run.settings), run.split, task, in_channels=len(config.mean))
     assert settings.crop is not None  # `missing` saw to it
     cost = measure(config.builder, config.arguments, settings.crop)

@@ -2,7 +2,18 @@
 
 from .bundled import digit_glyphs, digit_lines, digit_sample, nuclei_sample, open_by_name
 from .check import Report, SplitReport, check
-from .dataset import DataSet, InstanceSet, LabelledSet, LineSet, Problem, ReferringSet, Sample, SegmentationSet, Task
+from .dataset import (
+    DataSet,
+    InstanceSet,
+    LabelledSet,
+    LineSet,
+    MapSet,
+    Problem,
+    ReferringSet,
+    Sample,
+    SegmentationSet,
+    Task,
+)
 from .layouts import LAYOUTS
 from .opening import open_dataset
 from .pairs import read_input, read_pair
@@ -14,6 +25,7 @@ __all__ = [
     "InstanceSet",
     "LabelledSet",
     "LineSet",
+    "MapSet",
     "Problem",
     "ReferringSet",
     "Report",

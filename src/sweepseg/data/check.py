@@ -12,7 +12,7 @@ from ..io.files import is_volume
 from ..io.nifti import read_affine
 from .dataset import DataSet, Problem, Sample
 from .pairs import check_size, read_pixels, read_target, scaled
-from .statistics import Progress, count_labels
+from .statistics import Progress, count_ignored, count_labels
 
 
 @dataclass
@@ -26,7 +26,7 @@ class SplitReport:
         channels: Images of each number of channels.
         dtypes: Images of each pixel type.
         class_pixels: Pixels of each class, int64 (K,); where there are no masks, images or characters.
-        ignored: Pixels whose target is `ignore_index`; for multilabel summed over the classes.
+        ignored: Pixels that do not count; for multilabel and maps summed over the classes.
     """
 
     class_pixels: np.ndarray
@@ -138,7 +138,7 @@ def _check_sample(dataset: DataSet, sample: Sample, part: SplitReport) -> list[P
         target = read_target(dataset, sample)
         part.annotated += 1
         part.class_pixels += count_labels(dataset, target)
-        ignored = int((target == dataset.ignore_index).sum())
+        ignored = count_ignored(dataset, target)
         part.ignored += ignored
         if sample.mask is not None and ignored == target.size:
             problems.append(Problem(sample.mask, "every pixel is ignored, so nothing is learned from it", "warning"))

@@ -22,6 +22,7 @@ Task = Literal[
     "instances",
     "detection",
     "referring",
+    "regression",
 ]
 Color = tuple[int, int, int]
 InputRange = tuple[float, float]
@@ -34,7 +35,8 @@ class Sample:
     Attributes:
         name: Path of the image relative to its split's folder, without suffix, with forward slashes.
         image: The image file.
-        mask: The mask file; for multilabel the folder with one mask a class; None where there is no annotation.
+        mask: The mask file; for multilabel, and for several maps, the folder with one file a class; None where there is
+            no annotation.
         channels: The files of further channels, where each channel has a file of its own; ``image`` holds the first.
         field_of_view: A mask that is 0 where the image shows nothing, which is ignored; None where all of it counts.
         text: The annotation where it is a word: the class of the image, or what it reads.
@@ -230,4 +232,16 @@ class InstanceSet(DataSet):
 class ReferringSet(DataSet):
     """Images with sentences, and masks of what each sentence means; the classes are background and object."""
 
+    unit = "pixel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSet(DataSet):
+    """Images with maps of numbers in `Sample.mask`, NaN where nothing is known; the classes are the maps.
+
+    Attributes:
+        distances: Whether ``mask`` numbers objects, and the map is the distance in pixels to the border of each.
+    """
+
+    distances: bool = False
     unit = "pixel"

@@ -17,6 +17,7 @@ from .instances import open_instances
 from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
 from .lines import open_lines
+from .maps import open_maps
 from .pictures import open_pictures
 from .referring import open_referring
 
@@ -28,6 +29,7 @@ OPENERS: dict[str, Callable[[Path, Sequence[str] | None], DataSet]] = {  # tasks
     "instances": open_instances,
     "detection": partial(open_instances, task="detection"),
     "referring": open_referring,
+    "regression": open_maps,
 }
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequenc
         task: "binary", "multiclass" or "multilabel"; found out when None: multilabel if the masks are folders, binary
             if there are two classes. For "classification" see `labelled.open_labelled`, for "sequence"
             `lines.open_lines`, for "generation" `pictures.open_pictures`, for "instances" and "detection"
-            `instances.open_instances`, for "referring" `referring.open_referring`.
+            `instances.open_instances`, for "referring" `referring.open_referring`, for "regression" `maps.open_maps`.
         classes: Lines of `classes.txt`; mere names are those of the mask values 0, 1, 2, ...; binary takes two,
             background and object. Without masks only the names count.
 

@@ -1,6 +1,7 @@
 """Reading one sample as the arrays that a model is trained and measured on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from ..errors import InputError
 from ..io.files import is_volume
 from ..io.idx import read_idx
 from ..io.images import fit_channels, read_image, to_unit
+from ..io.maps import read_map
 from ..io.masks import read_mask
 from ..io.nifti import read_volume, standardised
-from .dataset import DataSet, InputRange, Sample, SegmentationSet
+from .dataset import DataSet, InputRange, MapSet, Sample, SegmentationSet
+from .distance import border_distance
 from .words import numbered
 
 
@@ -29,8 +32,8 @@ def read_pair(dataset: DataSet, sample: Sample, in_channels: int) -> tuple[np.nd
         indices (0 and 1 for binary and multilabel) and `dataset.ignore_index`; for classification the class, (), and
         for sequences the characters, (L,); for generation the values of the image, (C, H, W); for instances and
         detection the number and the class of the object of each pixel, both 0 where there is none, (2, H, W); for
-        referring 1 where a pixel is of what the sentence means, else 0. Volumes are (C, D, H, W), standardised, with a
-        target (D, H, W).
+        referring 1 where a pixel is of what the sentence means, else 0; for regression the maps, float32 (K, H, W), NaN
+        where nothing is known. Volumes are (C, D, H, W), standardised, with a target (D, H, W).
 
     Raises:
         InputError: A file cannot be read, the sizes differ, there is no annotation, or it holds what is no label.
@@ -199,6 +202,17 @@ def _read_meant(dataset: DataSet, sample: Sample) -> np.ndarray:
     return np.isin(numbers, sample.numbers).astype(np.int64)
 
 
+def _read_maps(dataset: MapSet, sample: Sample) -> np.ndarray:
+    """The maps of an image, float32 (K, H, W)."""
+    if sample.mask is None:
+        raise InputError(sample.image, "has no map")
+    if dataset.distances:
+        return border_distance(read_mask(sample.mask).astype(np.int64)).astype(np.float32)[None]
+    if len(dataset.classes) == 1 and sample.mask.is_file():
+        return read_map(sample.mask)[None]
+    return _stacked(sample, dataset.classes, read_map, "save one, all NaN if nothing is known of it")
+
+
 def _read_mask(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
     """The class of each pixel, int64 (H, W) or, for multilabel, (K, H, W)."""
     return _in_view(dataset, sample, _read_labels(dataset, sample))
@@ -221,16 +235,23 @@ def _read_labels(dataset: SegmentationSet, sample: Sample) -> np.ndarray:
         raise InputError(sample.image, "has no mask")
     if dataset.task != "multilabel":
         return _read_file(dataset, sample.mask)
+    read = partial(_read_file, dataset)
+    return _stacked(sample, dataset.classes, read, "add one, all 0 if there is none of it")
+
+
+def _stacked(sample: Sample, names: Sequence[str], read: Callable[[Path], np.ndarray], remedy: str) -> np.ndarray:
+    """The files of a sample's folder in the order of their names, (K, H, W); ``remedy`` is for one that is missing."""
+    assert sample.mask is not None
     files = {path.stem: path for path in sample.mask_files()}
-    for name in dataset.classes:
+    for name in names:
         if name not in files:
-            raise InputError(sample.mask, f"holds no mask of the class {name}; add one, all 0 if there is none of it")
-    for name in files.keys() - set(dataset.classes):
-        raise InputError(files[name], f"is named like none of the classes {', '.join(dataset.classes)}; rename it")
-    channels = [_read_file(dataset, files[name]) for name in dataset.classes]
-    for name, channel in zip(dataset.classes, channels, strict=True):
+            raise InputError(sample.mask, f"holds no mask of the class {name}; {remedy}")
+    for name in files.keys() - {*names}:
+        raise InputError(files[name], f"is named like none of the classes {', '.join(names)}; rename it")
+    channels = [read(files[name]) for name in names]
+    for name, channel in zip(names, channels, strict=True):
         if channel.shape != channels[0].shape:
-            first = f"that of {dataset.classes[0]} is {_size(channels[0].shape)}"
+            first = f"that of {names[0]} is {_size(channels[0].shape)}"
             raise InputError(files[name], f"is {_size(channel.shape)} but {first}; resize one of them")
     return np.stack(channels)
 
@@ -290,4 +311,5 @@ TARGETS: dict[str, Callable[[Any, Sample], np.ndarray]] = {
     "instances": _read_objects,
     "detection": _read_objects,
     "referring": _read_meant,
+    "regression": _read_maps,
 }

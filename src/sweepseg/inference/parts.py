@@ -17,7 +17,7 @@ from ..io.files import Found, reason
 from ..io.image_windows import Windows
 from ..io.mask_windows import Color, geotiff_windows, png_windows
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS
+from ..tasks import task_for
 from .map_files import Box, MapFile, cut
 from .memory import check_tile, plan
 from .out_of_core import OutOfCore
@@ -120,7 +120,7 @@ class Parts:
             raise InputError(path, f"too large for memory: {error}") from None
         except OSError as error:
             raise OutputError(f"temporary files: {reason(error)}") from error
-        task = TASKS[self.model.config.task](len(self.model.config.classes))
+        task = task_for(self.model.config)
         size = (image.height, image.width)
         return Tiles(self.model.network, task.num_logits, *size, tile=self.tile, overlap=self.overlap)
 

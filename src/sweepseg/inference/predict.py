@@ -33,13 +33,13 @@ from ..io.raster import read_georeference
 from ..io.windows import open_windows
 from ..layers.stages import StagedModel
 from ..models.segmenter import ModelConfig, Segmenter
-from ..tasks import TASKS, Numbered, Recognition, Referring
+from ..tasks import TASKS, Numbered, Recognition
 from .memory import max_pixels
 from .outcome import Predicted
 from .parts import Parts, Targets, palette_of, refusing
 from .recognise import predict_answers
 from .segment import as_told, read, segment, task_of
-from .segmentation import Segmentation, mask_files
+from .segmentation import Segmentation, answer_path, mask_files
 from .windows import Array
 
 LARGE = 1_000_000  # pixels that take some seconds
@@ -69,7 +69,8 @@ def predict(
     Images that do not fit in memory, and Zarr folders, are read and segmented in parts, with the whole image's result.
     With a model for volumes the inputs are NIfTI files, which are segmented whole. A model that says one thing of a
     whole image gives a table instead; see `recognise.predict_answers`. One that finds objects numbers them in the mask,
-    of 16 bits, and writes `<stem>.json` beside it; see `objects.FoundObjects`.
+    of 16 bits, and writes `<stem>.json` beside it; see `objects.FoundObjects`. Maps of numbers are `<stem>.tif` of
+    float32, several `<stem>/<map>.tif`.
 
     Args:
         source: An image file, a Zarr folder, or a folder that is searched with its subfolders.
@@ -109,10 +110,9 @@ def predict(
     """
     source, output = Path(source), Path(output)
     task = TASKS[model.config.task]
-    whole = issubclass(task, Numbered | Referring)  # finds things, which cannot be done in parts
-    if whole or issubclass(task, Recognition):
+    if not task.in_parts or issubclass(task, Recognition):
         for_masks = {"probs": probs, "geotiff": geotiff, "tile": tile, "resume": resume}
-        for_masks |= {} if whole else {"overlay": overlay, "skip_existing": skip_existing}
+        for_masks |= {"overlay": overlay, "skip_existing": skip_existing} if issubclass(task, Recognition) else {}
         for name, value in for_masks.items():
             if value:
                 raise UsageError(f"{name} is for masks, the model is for task {task.name}; leave it out")
@@ -155,10 +155,9 @@ def predict(
                                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
                             row |= {"sha256": digest}
                         if not model.volumes and (zarr or exceeds(found.path, allowed)):
-                            if whole:
-                                raise InputError(
-                                    found.path, "does not fit in memory, and objects are not found in parts; cut it"
-                                )
+                            if not task.in_parts:
+                                what = f"does not fit in memory, and task {task.name} takes images as a whole; cut it"
+                                raise InputError(found.path, what)
                             with open_windows(found.path) as windows:
                                 row |= parts.write(found, digest, windows, target)
                         else:
@@ -185,7 +184,7 @@ def _targets(
     found: Found, output: Path, config: ModelConfig, overlay: bool, probs: bool, geotiff: bool, volumes: bool
 ) -> Targets:
     stem = output / without_suffix(found.relative)
-    mask = stem if config.task == "multilabel" else _named(stem, ".nii.gz" if volumes else ".png")
+    mask = answer_path(stem, config, volumes=volumes)
     extra = _named(stem, ".overlay.png") if overlay else None, _named(stem, ".probs.npz") if probs else None
     objects = _named(stem, ".json") if issubclass(TASKS[config.task], Numbered) else None
     masks = mask_files(mask, config)

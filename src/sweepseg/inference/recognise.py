@@ -13,7 +13,7 @@ import torch
 from ..errors import InputError, UsageError
 from ..io.files import Found, atomic_write, find_images, only_run, open_regular
 from ..models.segmenter import Segmenter
-from ..tasks import TASKS, Answer, Recognition
+from ..tasks import Answer, Recognition, task_for
 from .outcome import Predicted
 from .parts import refusing
 from .segment import as_batch, as_input, read
@@ -95,7 +95,7 @@ def predict_answers(
 
 
 def _task(model: Segmenter) -> Recognition:
-    task = TASKS[model.config.task](len(model.config.classes))
+    task = task_for(model.config)
     if not isinstance(task, Recognition):
         raise UsageError(f"the model is for task {task.name}, whose answer is a mask; use sweepseg.segment")
     return task

@@ -16,7 +16,8 @@ from ..io.nifti import MAX_VOXELS, read_volume
 from ..io.picture import MAX_PIXELS
 from ..layers.stages import LAYOUT
 from ..models.segmenter import Segmenter
-from ..tasks import TASKS, Generation, Numbered, Recognition, Referring, Task
+from ..tasks import Generation, Numbered, Recognition, Regression, Task, task_for
+from .maps import FoundMaps
 from .objects import FoundObjects, listed
 from .segmentation import Segmentation
 
@@ -32,7 +33,7 @@ def segment(model: Segmenter, image: str | Path | np.ndarray, text: str | None =
         text: What to find, for a model of task referring; words that it does not know are passed over.
 
     Returns:
-        What the model says; where it numbers objects, a `FoundObjects`.
+        What the model says; where it numbers objects, a `FoundObjects`, and for regression a `FoundMaps`.
 
     Raises:
         InputError: The file cannot be read.
@@ -95,7 +96,8 @@ def decoded(model: Segmenter, unit: np.ndarray, logits: Tensor) -> Segmentation:
     if isinstance(task, Numbered):
         numbers, objects = found[0].astype(np.int32), listed(found, model.config)
         return FoundObjects(numbers, probabilities, unit, model.config, objects=objects)
-    return Segmentation(found, probabilities, unit, model.config)
+    kind = FoundMaps if isinstance(task, Regression) else Segmentation
+    return kind(found, probabilities, unit, model.config)
 
 
 def as_told(model: Segmenter, text: str | None) -> tuple[Tensor, ...]:
@@ -118,21 +120,21 @@ def mask_task(model: Segmenter) -> Task:
     """The task of a model whose masks are made pixel by pixel, so that they can be made in parts and averaged.
 
     Raises:
-        UsageError: It says one thing of a whole image, finds objects or what a sentence means in it, or makes pictures.
+        UsageError: It says one thing of a whole image, takes it as a whole, or makes pictures.
     """
     task = task_of(model)
-    if isinstance(task, Numbered | Referring):
+    if not task.in_parts:
         raise UsageError(f"the model is for task {task.name}, which takes images as a whole; use sweepseg predict")
     return task
 
 
 def task_of(model: Segmenter) -> Task:
-    """The task of a model that gives masks, be it of classes or of numbered objects.
+    """The task of a model that gives masks, be it of classes, of numbered objects or of numbers.
 
     Raises:
         UsageError: It says one thing of a whole image, or makes pictures.
     """
-    task = TASKS[model.config.task](len(model.config.classes))
+    task = task_for(model.config)
     if isinstance(task, Recognition):
         raise UsageError(f"the model is for task {task.name} and gives no mask; use sweepseg predict or recognise")
     if isinstance(task, Generation):

@@ -88,5 +88,18 @@ def shown_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def mask_files(path: Path, config: ModelConfig) -> list[Path]:
-    """The files that `Segmentation.save` writes masks to."""
-    return [path / f"{name}.png" for name in config.classes] if config.task == "multilabel" else [path]
+    """The files that `Segmentation.save` writes masks to, and `FoundMaps.save` maps."""
+    suffix = ".tif" if config.task == "regression" else ".png"
+    return [path / f"{name}{suffix}" for name in config.classes] if _has_folder(config) else [path]
+
+
+def answer_path(stem: Path, config: ModelConfig, *, volumes: bool = False) -> Path:
+    """What `save` takes for an image of this stem: a file, or a folder where each class has a file."""
+    if _has_folder(config):
+        return stem
+    suffix = ".nii.gz" if volumes else ".tif" if config.task == "regression" else ".png"
+    return stem.with_name(stem.name + suffix)
+
+
+def _has_folder(config: ModelConfig) -> bool:
+    return config.task == "multilabel" or (config.task == "regression" and len(config.classes) > 1)

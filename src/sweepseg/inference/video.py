@@ -22,7 +22,7 @@ from ..models.video import State
 from .memory import max_pixels
 from .parts import refusing
 from .segment import as_batch, as_input, decoded
-from .segmentation import Segmentation
+from .segmentation import Segmentation, answer_path
 from .video_state import check_state, load_state, save_state
 
 CUT = 0.5  # distance of two frames' histograms, 0 to 1, from which on they are of different scenes
@@ -199,8 +199,7 @@ def _segment(
         assert frame.image is not None
         with refusing(Path(name), *frame.image.shape[:2]):
             result = segmenter.push(frame.image)
-        path = output / name
-        result.save(path if segmenter.model.config.task == "multilabel" else path.with_name(f"{path.name}.png"))
+        result.save(answer_path(output / name, segmenter.model.config))
         if write is not None:
             write(result.overlay())
     except InputError as error:

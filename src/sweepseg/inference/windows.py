@@ -7,7 +7,7 @@ import torch
 
 from ..io.image_windows import Windows
 from ..models.segmenter import Segmenter
-from ..tasks import TASKS
+from ..tasks import task_for
 from .map_files import Box, MapFile, cut
 from .out_of_core import OutOfCore
 from .segment import as_batch, to_input
@@ -33,7 +33,7 @@ def segment_windows(model: Segmenter, image: Windows, runner: OutOfCore | Tiles,
         InputError: A window cannot be read.
         ValueError: The image does not suit the model, or makes it return something that is not finite.
     """
-    task, size = TASKS[model.config.task](len(model.config.classes)), (image.height, image.width)
+    task, size = task_for(model.config), (image.height, image.width)
 
     def read(box: Box) -> torch.Tensor:
         return model.normalised(as_batch(model, to_input(model, image.read(*box))))

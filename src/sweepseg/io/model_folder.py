@@ -34,6 +34,7 @@ TASKS = (
     "instances",
     "detection",
     "referring",
+    "regression",
 )
 DTYPES = {"F32": 4, "F16": 2, "I64": 8}  # -> bytes; I64 for counters such as num_batches_tracked
 
@@ -78,6 +79,7 @@ SCHEMA: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "builder": ("a builder's name", lambda value: isinstance(value, str) and bool(_NAME.fullmatch(value))),
     "arguments": ("names with numbers, words, true, false, null or flat lists of these", _is_arguments),
     "task": (f"one of {', '.join(TASKS)}", lambda value: value in TASKS),
+    "task_arguments": ("names with numbers, words, true, false, null or flat lists of these", _is_arguments),
     "classes": ("a list of printable names", _list_of(_is_label)),
     "palette": ("a list of [red, green, blue] in 0..255", _list_of(_is_color)),
     "mean": ("a list of numbers", _list_of(_is_number)),
@@ -89,9 +91,9 @@ SCHEMA: dict[str, tuple[str, Callable[[Any], bool]]] = {
             or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1])
         ),
     ),
-    "words": ("a list of printable words", _list_of(_is_label)),
+    "words": ("a list of printable words", lambda value: value == [] or _list_of(_is_label)(value)),
 }
-OPTIONAL = {"words"}  # where a model is told nothing, it knows none
+OPTIONAL: dict[str, Any] = {"task_arguments": {}, "words": []}  # keys that may be left out, and what that means
 
 
 def write_model_folder(
@@ -102,7 +104,7 @@ def write_model_folder(
     Args:
         folder: Where to; created if need be.
         tensors: float32 or float16 weights (int64 counters) by name.
-        config: One value for each key of `SCHEMA`; ``format`` may be left out.
+        config: One value for each key of `SCHEMA`; ``format`` and those of `OPTIONAL` may be left out.
 
     Raises:
         ValueError: `read_model_folder` would refuse these tensors or this config.
@@ -110,7 +112,7 @@ def write_model_folder(
     """
     from safetensors.torch import save
 
-    config = {"format": FORMAT, **config}
+    config = {"format": FORMAT, **OPTIONAL, **config}
     try:
         _check_config(config)
         weights = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
@@ -140,6 +142,7 @@ def read_model_folder(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], d
     _refuse_pickle(folder)
     try:
         config = _parse_json(_read(folder / CONFIG, MAX_CONFIG))
+        config = OPTIONAL | config
         _check_config(config)
     except ModelFileError as error:
         raise ModelFileError(f"{printable(folder / CONFIG)}: {error}") from error
@@ -203,9 +206,9 @@ def _check_config(config: Mapping[str, Any]) -> None:
         if key not in SCHEMA:
             raise ModelFileError(f"unknown key {printable(key)[:100]!r}; known are {', '.join(SCHEMA)}")
     for key, (wanted, accepts) in SCHEMA.items():
-        if key not in config and key not in OPTIONAL:
+        if key not in config:
             raise ModelFileError(f"key {key!r} is missing; wanted is {wanted}")
-        if key in config and not accepts(config[key]):
+        if not accepts(config[key]):
             raise ModelFileError(f"{key} is {printable(config[key])[:100]}; wanted is {wanted}")
     if len(config["palette"]) != len(config["classes"]):
         raise ModelFileError(f"{len(config['palette'])} colours for {len(config['classes'])} classes")

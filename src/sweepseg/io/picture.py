@@ -24,12 +24,14 @@ class Picture:
         bits: Bits of one stored sample.
         lossy: Whether the compression may have changed values.
         orientation: 1..8, EXIF's way from the stored to the displayed frame; see `upright`.
+        nodata: The value of missing pixels as a TIFF writes it, or None.
     """
 
     pixels: Image.Image | np.ndarray
     bits: int = 8
     lossy: bool = False
     orientation: int = 1
+    nodata: str | None = None
 
 
 def check_size(

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .picture import Picture, check_size, warn_if_alpha_varies
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT, DEPTH = 274, 277, 338, 339, 32997
+ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT, DEPTH, NODATA = 274, 277, 338, 339, 32997, 42113
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations
@@ -58,13 +58,14 @@ def decode(path: str | os.PathLike[str], file: BinaryIO, max_pixels: int) -> Pic
     known = samples == COLORS.get(photometric, 0) + alpha and len(bits) == len(formats) == 1
     kind = (bits.pop(), formats.pop())
     lossy = compression in LOSSY
+    nodata = str(first[NODATA]) if NODATA in first else None
 
     exact = [(16, UNSIGNED), (32, SIGNED), (32, FLOAT)] if (photometric, samples) == (BLACK_IS_ZERO, 1) else []
     if known and (kind in exact or (kind[0] <= 8 and kind[1] == UNSIGNED)):
         file.seek(0)
         image = TiffImagePlugin.TiffImageFile(file)
         image.load()  # Pillow turns TIFFs upright by itself
-        return Picture(image, kind[0], lossy)
+        return Picture(image, kind[0], lossy, nodata=nodata)
 
     if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise InputError(path, f"TIFF of photometric interpretation {photometric} is not read; save it as grey or RGB")
@@ -78,7 +79,7 @@ def decode(path: str | os.PathLike[str], file: BinaryIO, max_pixels: int) -> Pic
     if alpha:
         warn_if_alpha_varies(path, pixels[..., -1])
         pixels = pixels[..., :-1]
-    return Picture(pixels, kind[0], lossy, read_numbers(first, ORIENTATION, 1)[0])
+    return Picture(pixels, kind[0], lossy, read_numbers(first, ORIENTATION, 1)[0], nodata)
 
 
 def _with_tifffile(path: str | os.PathLike[str], file: BinaryIO) -> np.ndarray:

@@ -27,6 +27,7 @@ CLASSES = {  # how many a task takes, at least and at most
     "instances": (1, 254),
     "detection": (1, 254),
     "referring": (2, 2),
+    "regression": (1, 255),
 }
 BEYOND_CLASSES = {
     "binary": -1,
@@ -36,7 +37,15 @@ BEYOND_CLASSES = {
     "referring": -1,
 }  # logits beside one for each class
 # dimensions of the logits of tasks that are for images alone
-IMAGE_LOGITS = {"classification": 2, "sequence": 3, "instances": 4, "generation": 5, "detection": 5, "referring": 4}
+IMAGE_LOGITS = {
+    "classification": 2,
+    "sequence": 3,
+    "instances": 4,
+    "referring": 4,
+    "regression": 4,
+    "generation": 5,
+    "detection": 5,
+}
 
 
 def build(config: ModelConfig, builders: Mapping[str, Callable[..., nn.Module]] = MODELS) -> Segmenter:
@@ -85,8 +94,6 @@ def save_model(folder: str | Path, model: Segmenter, *, half: bool = False) -> N
     weights = {name for name, _ in model.network.named_parameters()} if half else set()
     tensors = {name: value.half() if name in weights else value for name, value in model.network.state_dict().items()}
     config = json.loads(json.dumps({"format": FORMAT, **asdict(model.config)}))  # tuples become lists
-    if not config["words"]:
-        del config["words"]  # which earlier versions do not know
     write_model_folder(Path(folder), tensors, config)
 
 
@@ -122,7 +129,7 @@ def _check_classes(config: ModelConfig) -> None:
         raise ModelFileError(f"{count} classes for task {config.task}, which takes {least} to {most}")
     if len(set(config.classes)) < count:
         raise ModelFileError(f"two classes have one name: {', '.join(config.classes)}")
-    if config.task == "multilabel":
+    if config.task in ("multilabel", "regression"):
         for name in config.classes:
             if "/" in name or "\\" in name:
                 raise ModelFileError(f"the class name {name!r} cannot be the name of a mask file")

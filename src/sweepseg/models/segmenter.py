@@ -21,6 +21,7 @@ class ModelConfig:
         builder: Key of `MODELS`.
         arguments: Keyword arguments of the builder; plain values.
         task: Key of `tasks.TASKS`.
+        task_arguments: What the task takes beside the number of classes; plain values.
         classes: Names of the K classes; for binary those of background and object, for sequences the characters,
             for generation the values of a channel.
         palette: K colours (red, green, blue), 0 to 255.
@@ -33,6 +34,7 @@ class ModelConfig:
     builder: str
     arguments: dict = field(default_factory=dict)
     task: Task
+    task_arguments: dict = field(default_factory=dict)
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     mean: tuple[float, ...]

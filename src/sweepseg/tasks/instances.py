@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.distance import border_distance
 from ..errors import UsageError
 from ..losses import combined
 from .checks import check_logits
@@ -88,9 +89,7 @@ class Instances(Numbered):
 
 
 def depth(numbers: np.ndarray) -> np.ndarray:
-    """How far inside of its object each pixel lies: distance to what is not the object, over the largest one in it.
-
-    What lies beyond the border of the map is not the object.
+    """How far inside of its object each pixel lies: `border_distance` over the largest one in the object.
 
     Args:
         numbers: Of the object of each pixel, int64 (H, W); 0 and less for none.
@@ -101,16 +100,11 @@ def depth(numbers: np.ndarray) -> np.ndarray:
     >>> depth(np.array([[0, 3, 3, 3, 5, 0]]))
     array([[0., 1., 1., 1., 1., 0.]])
     """
-    from scipy.ndimage import distance_transform_edt, find_objects
-
+    distance = border_distance(numbers)
     found, position = np.unique(numbers, return_inverse=True)
-    ranks = position.reshape(numbers.shape) - np.count_nonzero(found <= 0) + 1  # 1, 2, ... for objects, below none
-    result = np.zeros(numbers.shape)
-    for rank, box in enumerate(find_objects(ranks.clip(0)), 1):
-        own = ranks[box] == rank
-        distance = distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
-        result[box][own] = distance[own] / distance.max()
-    return result
+    largest = np.ones(len(found))  # a distance in an object is 1 and more
+    np.maximum.at(largest, position.ravel(), distance.ravel())
+    return distance / largest[position].reshape(numbers.shape)
 
 
 def _objects(probabilities: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ class Numbered(Task):
     num_classes: int = 1
     ignore_index: int = -1
     outlined = False
+    in_parts = False
     scores: ClassVar = {
         "ap50": "AP50",
         "box_ap50": "AP50 of boxes",

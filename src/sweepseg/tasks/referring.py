@@ -33,6 +33,7 @@ class Referring(Binary):
     name = "referring"
     family = "referring"
     outlined = False
+    in_parts = False
     scores: ClassVar = {"overall_iou": "overall IoU", "mean_iou": "mean IoU", "precision_at_50": "precision@0.5"}
     without = frozenset(
         {

@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ..losses import TaskName, combined
+from ..data.dataset import DataSet
+from ..data.statistics import Progress
+from ..losses import LOSSES, TaskName, combined
 from ..metrics import table
 
 Rows = list[list[str]]  # a table, its head first
@@ -28,6 +30,9 @@ class Task(ABC):
         family: Key of `models.FAMILIES`: the networks whose logits have the shape that it wants; on volumes
             it is "volumes".
         outlined: Whether each pixel has one label, so that boundaries and videos can be measured.
+        in_parts: Whether the answer is made pixel by pixel, so that large images can be taken in parts and views of one
+            averaged.
+        losses: What the loss may be made of, by name; the first is the default.
         scores: Those of the metric's scores that a run logs, with their names for people. More is better in the first,
             which decides when to stop early.
         without: Settings of a run that have no meaning here; the augmentation does without them.
@@ -39,6 +44,8 @@ class Task(ABC):
     name: ClassVar[str]
     family: ClassVar[str] = "segmentation"
     outlined: ClassVar[bool] = True
+    in_parts: ClassVar[bool] = True
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = LOSSES
     scores: ClassVar[Mapping[str, str]] = {
         "mean_iou": "mIoU",
         "global_accuracy": "global accuracy",
@@ -48,6 +55,16 @@ class Task(ABC):
     channels: ClassVar[TaskName] = "multiclass"
     num_classes: int
     ignore_index: int = 255
+
+    def fitted(self, dataset: DataSet, progress: Progress = iter) -> Self:
+        """The task with what it has to know of the data set before training, which `arguments` then holds."""
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it takes beside the number of classes; a model folder keeps it, and `task_for` hands it back."""
+        known = {"num_classes", "ignore_index"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in known}
 
     @property
     def num_logits(self) -> int:

@@ -54,8 +54,8 @@ class Augmentation:
 
         Args:
             image: (C, H, W) float in [0, 1]; or the frames of a clip (T, C, H, W), which are all changed alike.
-            target: int64 (H, W), or (K, H, W) for multilabel; of a clip (T, H, W) or (T, K, H, W). One without rows and
-                columns, such as a class or a text, stays as it is.
+            target: int64 (H, W), or (K, H, W) for multilabel; float (K, H, W) for maps of numbers; of a clip (T, H, W)
+                or (T, K, H, W). One without rows and columns, such as a class or a text, stays as it is.
             draw: The only source of randomness.
 
         Returns:
@@ -180,11 +180,13 @@ def warp(
 
     Args:
         image: (..., C, H, W); of volumes, with a matrix (3, 4), (C, D, H, W).
-        target: int64 (..., H, W) or (..., K, H, W); of volumes (D, H, W). One of fewer dimensions stays as it is.
+        target: int64 (..., H, W) or (..., K, H, W); of volumes (D, H, W). One of fewer dimensions stays as it is. Maps
+            of numbers are floats, and take the nearest value too: one between near and far would be nowhere.
         matrix: (2, 3), from (column, row) of the result to (column, row) of the input, pixel centres at integers; or
             (3, 4), for (column, row, slice).
         size: (h, w) or (d, h, w) of the result.
-        ignore_index: Label where the result shows nothing of the input; the image repeats its border there.
+        ignore_index: Label where the result shows nothing of the input, in maps of numbers NaN; the image repeats its
+            border there.
     """
     axes = len(size)
     extent = image.shape[-axes:]
@@ -202,4 +204,5 @@ def warp(
     flat = np.ravel_multi_index(tuple(np.where(inside, nearest, 0)), tuple(extent))
     index = torch.from_numpy(flat).view(size)
     labels = target.flatten(-axes)[..., index]
-    return view, labels.masked_fill(~torch.from_numpy(inside).view(size), ignore_index)
+    unknown = math.nan if labels.is_floating_point() else ignore_index
+    return view, labels.masked_fill(~torch.from_numpy(inside).view(size), unknown)

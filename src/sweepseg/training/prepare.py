@@ -71,9 +71,9 @@ def prepare(
     if settings.model not in builders:
         raise UsageError(f"model is {printable(settings.model)}; choose from {', '.join(builders)}")
     check_arguments(settings, builders)
-    terms = parse_terms(settings.loss)
     dataset = open_data(settings)
     task = TASKS[dataset.task](len(dataset.classes))
+    terms = parse_terms(settings.loss or next(iter(task.losses)), task.losses)
     _check_task(settings, task, dataset)
     if settings.consistency:
         dataset = _with_unlabelled(settings, dataset)
@@ -84,6 +84,7 @@ def prepare(
     for problem in report.warnings:
         say(f"warning: {printable(problem.path)}: {printable(problem.reason)}")
 
+    task = task.fitted(dataset, progress)
     weights = None
     if settings.class_weights != "none":
         weights = class_weights(torch.from_numpy(report.splits["train"].class_pixels), settings.class_weights)
@@ -93,6 +94,7 @@ def prepare(
         builder=settings.model,
         arguments=_given(task, dataset, in_channels) | (settings.arguments or {}),
         task=dataset.task,
+        task_arguments=task.arguments,
         classes=dataset.classes,
         palette=dataset.palette,
         mean=mean,

@@ -22,8 +22,9 @@ class Settings:
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
             class folders or IDX files; sequence, for lines of text; generation, for pictures alone, grey ones drawn
             in black and white; instances, or detection, for many or for few objects, which are numbered in
-            `instances/` beside `images/`; or referring, for what a sentence means. Lines, pictures alone and pictures
-            with sentences are never cropped, scaled or flipped.
+            `instances/` beside `images/`; referring, for what a sentence means; or regression, for maps of numbers in
+            `maps/`. Lines, pictures alone and pictures with sentences are never cropped, scaled or flipped, those with
+            maps of numbers never scaled.
         hold_out: Train on the training pictures whose names do not start with this and validate on those that do; or
             1/5 to validate on every fifth in the order of names.
         labels: Share of the annotations of the training pictures that is used, above 0, up to 1, drawn by the seed;
@@ -52,7 +53,7 @@ class Settings:
         schedule: cosine (linear warm-up, then half a cosine to 0) or one_cycle (the same shape with 30 % warm-up).
         warmup: Share of the steps in which a cosine schedule warms up.
         loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal,
-            lovasz and mean_squared_error.
+            lovasz and mean_squared_error; of regression mse or smooth_l1. By default cross_entropy, or mse.
         teacher: Folder of a trained model of the same classes whose probabilities are learned as well.
         teacher_weight: Share of the loss, 0 to 1, that is the cross-entropy against the teacher's probabilities.
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
@@ -97,6 +98,7 @@ class Settings:
             "instances",
             "detection",
             "referring",
+            "regression",
         ]
         | None
     ) = None
@@ -121,7 +123,7 @@ class Settings:
     l2: float = 0.0
     schedule: Literal["cosine", "one_cycle"] = "cosine"
     warmup: float = 0.05
-    loss: str = "cross_entropy"
+    loss: str | None = None
     teacher: str | None = None
     teacher_weight: float = 0.5
     class_weights: Literal["none", "median_frequency", "inverse_sqrt"] = "none"
