@@ -6,7 +6,8 @@ python benchmarks/objects.py nuclei --data NUCLEI
 The digits are scenes of `sweepseg.data.digit_scenes`, 4,000 to learn from and 500 of other glyphs to measure on. NUCLEI
 is made by `python tools/make_nuclei_training_set.py DSB2018 NUCLEI --fifth`; measured is on the fifth in its val. Every
 finished run is a row of the results file; runs that have a row are skipped and a run that was stopped is continued. The
-scores, in percent but for the count error, are those of the last checkpoint; `docs/instances.md` says what they are.
+scores, in percent but for the count error, are those of the last checkpoint; `docs/instances.md` says what they are. PQ
+is panoptic quality, objects being things and the background stuff.
 """
 
 import argparse
@@ -19,7 +20,11 @@ from by_recipe import train
 from rows import add, has
 
 import sweepseg
+from sweepseg.data import DataSet, read_pair
 from sweepseg.data.bundled import write_scenes
+from sweepseg.inference.panoptic import merge
+from sweepseg.metrics_panoptic import PanopticQuality
+from sweepseg.models.segmenter import Segmenter
 from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
@@ -28,7 +33,7 @@ MODELS = {"digits": ("rsis", "rsis_control"), "nuclei": ("sweepnet_small", "swee
 SPLITS = {"digits": "test", "nuclei": "val"}
 SCENES = {"train": 4000, "val": 100, "test": 500}
 SCORES = ("ap50", "box_ap50", "object_jaccard", "symmetric_best_dice")
-COLUMNS = ["data", "model", "seed", "steps", *SCORES, "count_error", "threads", "cpu_minutes"]
+COLUMNS = ["data", "model", "seed", "steps", *SCORES, "count_error", "pq", "threads", "cpu_minutes"]
 
 
 def main() -> None:
@@ -74,8 +79,20 @@ def run(name: str, data: Path, model: str, seed: int, output: Path) -> dict:
     scores = evaluate(trained.model, dataset, SPLITS[name], task, in_channels=len(config.mean))
     shares = {score: round(100 * scores[score].item(), 1) for score in SCORES}
     error = round(scores["count_error"].item(), 3)
-    facts = {"steps": trained.steps, "threads": torch.get_num_threads(), "cpu_minutes": minutes}
+    facts = {"pq": panoptic_quality(trained.model, dataset, SPLITS[name])}
+    facts |= {"steps": trained.steps, "threads": torch.get_num_threads(), "cpu_minutes": minutes}
     return facts | shares | {"count_error": error}
+
+
+def panoptic_quality(model: Segmenter, dataset: DataSet, split: str) -> float:
+    """PQ in percent."""
+    classes = ("background", *model.config.classes)
+    metric = PanopticQuality(len(classes), stuff=[0])
+    for sample in dataset.splits[split]:
+        _, target = read_pair(dataset, sample, in_channels=len(model.config.mean))
+        planes = merge(sweepseg.segment(model, sample.image), classes)
+        metric.update(torch.from_numpy(planes)[None], torch.from_numpy(target)[None])
+    return round(100 * metric.compute()["pq"].item(), 1)
 
 
 if __name__ == "__main__":

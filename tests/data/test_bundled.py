@@ -81,7 +81,7 @@ def test_digit_sample_holds_the_scenes_as_files_in_the_default_layout(cache):
 
 def test_digit_sample_is_written_once_and_opens_by_name(cache, monkeypatch):
     dataset = open_by_name("digits")
-    monkeypatch.setattr(bundled, "_write_scenes", lambda folder: pytest.fail("written again"))
+    monkeypatch.setattr(bundled, "write_scenes", lambda *_: pytest.fail("written again"))
     assert open_by_name("digits") == digit_sample() == dataset
     with pytest.raises(UsageError, match="has 11 classes; binary takes two"):
         open_by_name("digits", task="binary")
@@ -102,13 +102,13 @@ def test_an_interrupted_write_leaves_nothing_behind(cache, monkeypatch):
 
 
 def test_the_scenes_of_a_faster_process_are_taken(cache, monkeypatch):
-    write = bundled._write_scenes
+    write = bundled.write_scenes
 
-    def late(folder):
-        write(folder)
-        write(cache / f"digits-{bundled.EDITION}")
+    def late(folder, counts):
+        write(folder, counts)
+        write(cache / f"digits-{bundled.EDITION}", counts)
 
-    monkeypatch.setattr(bundled, "_write_scenes", late)
+    monkeypatch.setattr(bundled, "write_scenes", late)
     assert not check(digit_sample()).errors and len([*cache.iterdir()]) == 1
 
 

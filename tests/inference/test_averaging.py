@@ -7,7 +7,7 @@ from sweepseg.inference.averaging import Averaged
 from sweepseg.models.segmenter import ModelConfig, Segmenter
 from sweepseg.tasks import TASKS, task_for
 
-WITH_MASKS = [name for name, task in TASKS.items() if "mean_iou" in task.scores]
+WITH_MASKS = [name for name, task in TASKS.items() if "mean_iou" in task.scores and task.in_parts]
 
 
 class Ramp(nn.Module):

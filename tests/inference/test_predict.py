@@ -197,10 +197,10 @@ def test_full_disk_stops_the_run_and_leaves_earlier_masks_whole(binary, images, 
 def test_image_that_does_not_fit_into_memory_is_refused_and_the_run_goes_on(
     binary, images, tmp_path, monkeypatch, error
 ):
-    def out_of_memory_at_primes(segmenter, image):
+    def out_of_memory_at_primes(segmenter, image, text):
         if image.shape[0] == 97:
             raise error
-        return segment(segmenter, image)
+        return segment(segmenter, image, text)
 
     monkeypatch.setattr(module, "segment", out_of_memory_at_primes)
     result = predict(images, binary, tmp_path / "out")
@@ -211,7 +211,7 @@ def test_image_that_does_not_fit_into_memory_is_refused_and_the_run_goes_on(
 
 
 def test_defect_of_ours_is_not_taken_for_a_bad_input(binary, images, tmp_path, monkeypatch):
-    def defective(segmenter, image):
+    def defective(segmenter, image, text):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(module, "segment", defective)
