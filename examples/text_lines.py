@@ -7,7 +7,7 @@ import sweepseg
 from sweepseg.data import digit_lines
 
 
-def main(output: str = "runs/text_lines", steps: int = 700) -> None:
+def main(output: str = "runs/text_lines", steps: int = 1500) -> None:
     """Train on the lines that come with sweepseg, print the accuracy on val, and read three test lines."""
     trained = sweepseg.train(
         sweepseg.Settings(
@@ -19,6 +19,7 @@ def main(output: str = "runs/text_lines", steps: int = 700) -> None:
             learning_rate=4e-3,
             colour=0.2,
             ema=0.98,
+            precision="bfloat16",
             validate_every=1000,
         ),
         say=print,

@@ -106,6 +106,10 @@ def test_gru_forms_trains_three_forms(monkeypatch, capsys):
         ("video_memory", {"steps": 1}),
         ("volumes", {"steps": 1}),
         ("larger_than_memory", {"side": 600}),
+        ("regression", {"steps": 1}),
+        ("referring", {"steps": 1}),
+        ("few_labels", {"steps": 1}),
+        ("panoptic", {"steps": 1}),
     ],
 )
 def test_one_script_for_each_task(name, small, tmp_path, capsys):
