@@ -1,6 +1,7 @@
 """Digits that partly hide each other, one after the other: a ConvLSTM gives one object a step until none is left.
 
-The two minutes that this takes show how it goes and find hardly a digit yet; recipes/digits_objects.yaml takes half an hour.
+The two minutes that this takes show how it goes and find hardly a digit; recipes/digits_objects.yaml takes half an
+hour.
 
 python examples/few_objects.py
 """
