@@ -9,23 +9,17 @@ drawn once, by numpy's PCG64 of seed 0. The CPU time, of all threads together, i
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from by_recipe import train
+from by_recipe import train_and_test
 from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import tracker
 from sweepseg.inference.generate import generate
 from sweepseg.io.images import write_image
-from sweepseg.layers.blocks import count_parameters
 from sweepseg.models import GENERATORS
 from sweepseg.models.segmenter import Segmenter
-from sweepseg.tasks import Generation
-from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
 COLUMNS = ["model", "seed", "steps", "parameters", "threads", "minutes", "cpu_minutes", "nats"]
@@ -56,29 +50,16 @@ def main() -> None:
 
 def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
-    started, cpu_started = time.monotonic(), time.process_time()
-    output = runs / f"{model}-{seed}"
-    settings = {"data": str(data), "model": model, "seed": seed, "epochs": epochs}
-    trained = train("mnist_generation.yaml", output, progress=tracker("checking", quiet=False), **settings)
-    minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
-    scores = evaluate(
-        trained.model,
-        sweepseg.open_dataset(data, task="generation"),
-        "test",
-        Generation(len(trained.model.config.classes)),
-        in_channels=len(trained.model.config.mean),
-        progress=tracker("measuring", quiet=False),
+    facts, scores = train_and_test(
+        "mnist_generation.yaml",
+        runs / f"{model}-{seed}",
+        data=str(data),
+        task="generation",
+        model=model,
+        seed=seed,
+        epochs=epochs,
     )
-    return {
-        "model": model,
-        "seed": seed,
-        "steps": trained.steps,
-        "parameters": count_parameters(trained.model),
-        "threads": torch.get_num_threads(),
-        "minutes": round(minutes, 1),
-        "cpu_minutes": round(cpu_minutes, 1),
-        "nats": round(scores["nats"].item(), 2),
-    }
+    return facts | {"nats": round(scores["nats"].item(), 2)}
 
 
 def shown(model: Segmenter) -> np.ndarray:

@@ -9,18 +9,11 @@ of all threads together, is that since the last start.
 """
 
 import argparse
-import time
 from pathlib import Path
 
-import torch
-from by_recipe import train
+from by_recipe import train_and_test
 from rows import add, has
 
-import sweepseg
-from sweepseg.cli.progress import tracker
-from sweepseg.layers.blocks import count_parameters
-from sweepseg.tasks import task_for
-from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
 RECIPES = {
@@ -57,30 +50,16 @@ def main() -> None:
 
 def run(data: Path, model: str, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
-    started, cpu_started = time.monotonic(), time.process_time()
-    output = runs / f"{model}-{seed}"
-    settings = {"data": str(data), "model": model, "seed": seed, "epochs": epochs}
-    trained = train(RECIPES[model], output, progress=tracker("checking", quiet=False), **settings)
-    minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
-    config = trained.model.config
-    scores = evaluate(
-        trained.model,
-        sweepseg.open_dataset(data, task="classification"),
-        "test",
-        task_for(config),
-        in_channels=len(config.mean),
-        progress=tracker("measuring", quiet=False),
+    facts, scores = train_and_test(
+        RECIPES[model],
+        runs / f"{model}-{seed}",
+        data=str(data),
+        task="classification",
+        model=model,
+        seed=seed,
+        epochs=epochs,
     )
-    return {
-        "model": model,
-        "seed": seed,
-        "steps": trained.steps,
-        "parameters": count_parameters(trained.model),
-        "threads": torch.get_num_threads(),
-        "minutes": round(minutes, 1),
-        "cpu_minutes": round(cpu_minutes, 1),
-        "error": round(100 * scores["error"].item(), 2),
-    }
+    return facts | {"error": round(100 * scores["error"].item(), 2)}
 
 
 if __name__ == "__main__":

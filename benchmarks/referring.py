@@ -9,24 +9,19 @@ time, of all threads together, is that since the last start.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from by_recipe import train
+from by_recipe import train_and_test
 from PIL import Image, ImageDraw
 from rows import add, has
 
 import sweepseg
-from sweepseg.cli.progress import tracker
 from sweepseg.data import open_by_name
 from sweepseg.data.pairs import read_target
-from sweepseg.layers.blocks import count_parameters
 from sweepseg.models import REFERRERS
 from sweepseg.models.segmenter import Segmenter
 from sweepseg.tasks import Referring
-from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.allocator import keep_freed_memory
 
 COLUMNS = ["model", "seed", "steps", "parameters", "threads", "minutes", "cpu_minutes", *Referring.scores]
@@ -56,28 +51,16 @@ def main() -> None:
 
 def run(model: str, seed: int, runs: Path, epochs: float | None) -> dict:
     """Train one model and measure it; continue where an earlier attempt stopped."""
-    started, cpu_started = time.monotonic(), time.process_time()
-    settings = {"data": "digits", "model": model, "seed": seed, "epochs": epochs}
-    output = runs / f"{model}-{seed}"
-    trained = train("digits_referring.yaml", output, progress=tracker("checking", quiet=False), **settings)
-    minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60
-    scores = evaluate(
-        trained.model,
-        open_by_name("digits", task="referring"),
-        "test",
-        Referring(),
-        in_channels=3,
-        progress=tracker("measuring", quiet=False),
+    facts, scores = train_and_test(
+        "digits_referring.yaml",
+        runs / f"{model}-{seed}",
+        data="digits",
+        task="referring",
+        model=model,
+        seed=seed,
+        epochs=epochs,
     )
-    return {
-        "model": model,
-        "seed": seed,
-        "steps": trained.steps,
-        "parameters": count_parameters(trained.model),
-        "threads": torch.get_num_threads(),
-        "minutes": round(minutes, 1),
-        "cpu_minutes": round(cpu_minutes, 1),
-    } | {name: round(100 * scores[name].item(), 1) for name in Referring.scores}
+    return facts | {name: round(100 * scores[name].item(), 1) for name in Referring.scores}
 
 
 def answers(model: Segmenter) -> Image.Image:
