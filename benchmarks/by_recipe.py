@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 import sweepseg
 from sweepseg.cli.progress import bar, tracker
-from sweepseg.data import Sample, Task, open_by_name
+from sweepseg.data import Sample, open_by_name
 from sweepseg.layers.blocks import count_parameters
 from sweepseg.models import MODELS
+from sweepseg.task_names import TaskName
 from sweepseg.tasks import task_for
 from sweepseg.tasks.evaluation import evaluate
 from sweepseg.training.fit import Trained
@@ -45,7 +46,7 @@ def train(
 
 
 def train_and_test(
-    recipe: str, output: Path, *, data: str, task: Task, model: str, seed: int, epochs: float | None
+    recipe: str, output: Path, *, data: str, task: TaskName, model: str, seed: int, epochs: float | None
 ) -> tuple[dict, dict[str, Tensor]]:
     """Train and measure on the test split: what a row tells of every run, and the scores."""
     started, cpu_started = time.monotonic(), time.process_time()

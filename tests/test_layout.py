@@ -13,7 +13,7 @@ METRICS = {
     "metrics",
     *(f"metrics_{of}" for of in ("instances", "panoptic", "recognition", "referring", "regression", "video")),
 }
-LEAVES = {"errors", "losses", "data", "io"} | METRICS
+LEAVES = {"errors", "losses", "data", "io", "task_names"} | METRICS
 GROUPS = [
     {"ops", "orders"},
     {"cells"},

@@ -7,24 +7,13 @@ import builtins
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ..task_names import TaskName
 from .terminal import print_columns, print_json, print_table, say
 
 
 def check(
     data: str,
-    task: Literal[
-        "binary",
-        "multiclass",
-        "multilabel",
-        "classification",
-        "sequence",
-        "generation",
-        "instances",
-        "detection",
-        "referring",
-        "regression",
-    ]
-    | None = None,
+    task: TaskName | None = None,
     input_range: tuple[float, float] | None = None,
     json: bool = False,
     quiet: bool = False,

@@ -12,7 +12,6 @@ from .dataset import (
     ReferringSet,
     Sample,
     SegmentationSet,
-    Task,
 )
 from .layouts import LAYOUTS
 from .opening import open_dataset
@@ -32,7 +31,6 @@ __all__ = [
     "Sample",
     "SegmentationSet",
     "SplitReport",
-    "Task",
     "channel_stats",
     "check",
     "digit_glyphs",

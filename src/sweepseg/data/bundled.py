@@ -11,7 +11,8 @@ from PIL import Image
 
 from ..errors import OutputError
 from ..io.files import remove_stale_temporaries, temporary_folder
-from .dataset import DataSet, InputRange, Task
+from ..task_names import TaskName
+from .dataset import DataSet, InputRange
 from .digit_scenes import EDITION, FULL_INK, NAMES, enlarged, glyphs, line, scene
 from .digit_sentences import described
 from .layouts import SPLITS
@@ -67,7 +68,7 @@ def digit_lines() -> DataSet:
     return open_by_name("digit_lines")
 
 
-def open_by_name(data: str, *, task: Task | None = None, input_range: InputRange | None = None) -> DataSet:
+def open_by_name(data: str, *, task: TaskName | None = None, input_range: InputRange | None = None) -> DataSet:
     """The data set that `open_dataset` finds at ``data``, or the one of this name that comes with the package.
 
     Args:
@@ -164,7 +165,7 @@ class Bundled(NamedTuple):
     """Where a data set of the package lies, and its task where masks do not tell it."""
 
     folder: Callable[[], Path]
-    task: Task | None = None
+    task: TaskName | None = None
 
 
 BUNDLED = {

@@ -10,20 +10,9 @@ import numpy as np
 
 from ..errors import UsageError
 from ..io.files import is_volume
+from ..task_names import TaskName
 from .outlines import Outline
 
-Task = Literal[
-    "binary",
-    "multiclass",
-    "multilabel",
-    "classification",
-    "sequence",
-    "generation",
-    "instances",
-    "detection",
-    "referring",
-    "regression",
-]
 Color = tuple[int, int, int]
 InputRange = tuple[float, float]
 
@@ -109,7 +98,7 @@ class DataSet:
 
     root: Path
     layout: str
-    task: Task
+    task: TaskName
     classes: tuple[str, ...]
     palette: tuple[Color, ...]
     splits: Mapping[str, tuple[Sample, ...]]

@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
+from ..task_names import TaskName
 from .classes import voc_palette
-from .dataset import InstanceSet, Problem, Task
+from .dataset import InstanceSet, Problem
 from .layouts import SPLITS
 from .listing import Listing, by_name
 
 LOOKED_FOR = "images/{train,val,test}/NAME.png and instances/{train,val,test}/NAME.png"
 
 
-def open_instances(root: Path, names: Sequence[str] | None = None, *, task: Task = "instances") -> InstanceSet:
+def open_instances(root: Path, names: Sequence[str] | None = None, *, task: TaskName = "instances") -> InstanceSet:
     """Open `images/SPLIT/NAME.png` with `instances/SPLIT/NAME.png`: 0 is background, other numbers one object each.
 
     Where there are several classes, `masks/SPLIT/NAME.png` tells them: 0 is background, 255 is ignored.

@@ -11,8 +11,9 @@ import yaml
 
 from ..errors import InputError, UsageError
 from ..io.masks import read_mask
+from ..task_names import TaskName
 from .classes import Label, checked, named, parse_lines, read_classes, voc_palette
-from .dataset import Color, DataSet, Sample, SegmentationSet, Task
+from .dataset import Color, DataSet, Sample, SegmentationSet
 from .instances import open_instances
 from .labelled import open_labelled
 from .layouts import LAYOUTS, recognise
@@ -35,7 +36,7 @@ OPENERS: dict[str, Callable[[Path, Sequence[str] | None], DataSet]] = {  # tasks
 _log = logging.getLogger(__name__)
 
 
-def open_dataset(root: str | Path, *, task: Task | None = None, classes: Sequence[str] | None = None) -> DataSet:
+def open_dataset(root: str | Path, *, task: TaskName | None = None, classes: Sequence[str] | None = None) -> DataSet:
     """Open the data set in a folder; its layout is recognised by the folders and names in it.
 
     The classes are those of ``classes``, else of `classes.json` or `classes.txt` in the folder (see
@@ -139,10 +140,10 @@ def _labels_in(lines: Sequence[str]) -> tuple[Label, ...]:
         raise UsageError(f"classes: {error}") from None
 
 
-def _task_of_files(root: Path, task: Task | None, samples: Iterable[Sample]) -> Task | None:
+def _task_of_files(root: Path, task: TaskName | None, samples: Iterable[Sample]) -> TaskName | None:
     """The task as far as the files tell: folders of masks are multilabel, and nothing else is."""
-    if task is not None and task not in get_args(Task):
-        raise UsageError(f"the task {task!r} is unknown; choose one of {', '.join(get_args(Task))}")
+    if task is not None and task not in get_args(TaskName):
+        raise UsageError(f"the task {task!r} is unknown; choose one of {', '.join(get_args(TaskName))}")
     folders = any(sample.mask is not None and sample.mask.is_dir() for sample in samples)
     if task is not None and folders != (task == "multilabel"):
         raise UsageError(
@@ -152,7 +153,7 @@ def _task_of_files(root: Path, task: Task | None, samples: Iterable[Sample]) -> 
     return "multilabel" if folders else task
 
 
-def _count_labels(root: Path, train: Sequence[Sample], task: Task | None) -> tuple[Label, ...]:
+def _count_labels(root: Path, train: Sequence[Sample], task: TaskName | None) -> tuple[Label, ...]:
     """Labels for masks that nothing names: the files of multilabel, else the values up to the largest."""
     files = [path for sample in train for path in sample.mask_files()]
     if not files:

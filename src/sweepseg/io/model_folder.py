@@ -10,9 +10,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import InputError, ModelFileError, printable
+from ..task_names import TaskName
 from .files import atomic_write, open_regular, reason
 
 if TYPE_CHECKING:
@@ -24,18 +25,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MAX_CONFIG = MAX_HEADER = 1 << 20  # bytes
 MAX_WEIGHTS = 1 << 32  # bytes
 MAX_TENSORS = 10_000
-TASKS = (
-    "binary",
-    "multiclass",
-    "multilabel",
-    "classification",
-    "sequence",
-    "generation",
-    "instances",
-    "detection",
-    "referring",
-    "regression",
-)
+TASKS = get_args(TaskName)
 DTYPES = {"F32": 4, "F16": 2, "I64": 8}  # -> bytes; I64 for counters such as num_batches_tracked
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")  # how pickles and zips of them begin

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..data.dataset import Task
 from ..layers.stages import LAYOUT, dimensions_of
+from ..task_names import TaskName
 from .video import State, VideoModel
 
 
@@ -33,7 +33,7 @@ class ModelConfig:
 
     builder: str
     arguments: dict = field(default_factory=dict)
-    task: Task
+    task: TaskName
     task_arguments: dict = field(default_factory=dict)
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]

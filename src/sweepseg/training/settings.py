@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 from ..errors import UsageError
+from ..task_names import TaskName
 
 FREE = {"output", "workers", "resume", "tensorboard", "save_every", "device"}  # settings that do not decide the result
 
@@ -87,21 +88,7 @@ class Settings:
     output: str = "runs/train"
     model: str = "sweepnet_small"
     arguments: dict[str, bool | int | float | str] | None = None
-    task: (
-        Literal[
-            "binary",
-            "multiclass",
-            "multilabel",
-            "classification",
-            "sequence",
-            "generation",
-            "instances",
-            "detection",
-            "referring",
-            "regression",
-        ]
-        | None
-    ) = None
+    task: TaskName | None = None
     hold_out: str | None = None
     labels: float = 1.0
     consistency: float = 0.0
