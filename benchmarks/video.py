@@ -1,17 +1,19 @@
 """What memory over time is worth, and what it costs: `sweepnet_small_video` beside its per-frame control.
 
 python benchmarks/video.py digits cost --results docs/results/video.csv --folder runs/video
-python benchmarks/video.py FOLDER --steps 400 --crop 192
+python benchmarks/video.py FOLDER --steps 400 --crop 192 --hold-out scooter-black
 
 ``digits`` are clips of `digit_scenes.clip`: digits that move and hide behind each other and a pillar, under heavy noise
-that is drawn afresh for every frame; FOLDER is any data set of videos, such as DAVIS. Scores are those of the last
-checkpoint on the videos of the split that training did not see: mIoU of one pooled matrix, and consistency over 8
-frames. ``cost`` segments frames one by one: 300 by these models and by `sweepnet_small`, in turns on one thread, for
-the milliseconds of the processor, and 10,000 by the model that remembers, for the largest resident size in the first
-and in the last tenth (steps: these numbers of frames). Runs that have a row are skipped.
+that is drawn afresh for every frame; FOLDER is any data set of videos, such as DAVIS, and those whose names begin as
+--hold-out says are not for training. Scores are those of the last checkpoint on the videos of the split that training
+did not see: mIoU of one pooled matrix, consistency over 8 frames, and J & F where there is one object. ``cost``
+segments frames one by one: 300 by these models and by `sweepnet_small`, in turns on one thread, for the milliseconds of
+the processor, and 10,000 by the model that remembers, for the largest resident size in the first and in the last tenth
+(steps: these numbers of frames). Runs that have a row are skipped.
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -31,7 +33,7 @@ MODELS = ("sweepnet_small_video", "sweepnet_small_video_control")
 CLIPS = {"train": 200, "test": 40}
 FRAMES, NOISE = 8, 60.0  # of a clip; standard deviation in units of 0 to 255
 COLUMNS = [
-    "case", "model", "seed", "steps", "mean_iou", "video_consistency",
+    "case", "model", "seed", "steps", "mean_iou", "video_consistency", "j_and_f",
     "ms_per_frame", "mb_first_tenth", "mb_last_tenth",
 ]  # fmt: skip
 
@@ -45,20 +47,26 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--hold-out", help="videos that are not for training, by how their names begin")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if "cost" in options.cases:
         add(options.results, cost(), COLUMNS)
     keep_freed_memory()
-    for case in options.cases:
-        if case == "cost":
+    for which in options.cases:
+        if which == "cost":
             continue
-        data = options.folder / "digits-data" if case == "digits" else Path(case)
-        if case == "digits" and not data.exists():
+        data = options.folder / "digits-data" if which == "digits" else Path(which)
+        if which == "digits" and not data.exists():
             make(data)
         for seed in options.seeds:
             for model in MODELS:
-                key = {"case": data.name, "model": model, "seed": seed, "steps": options.steps}
+                key = {
+                    "case": f"{data.name} {options.hold_out or ''}".strip(),
+                    "model": model,
+                    "seed": seed,
+                    "steps": options.steps,
+                }
                 if not has(options.results, key):
                     add(options.results, [key | scores(options, data, model, seed)], COLUMNS)
 
@@ -82,13 +90,14 @@ def make(folder: Path) -> None:
 
 def scores(options: argparse.Namespace, data: Path, model: str, seed: int) -> dict:
     """Train a model and measure it on the videos that are not for training."""
-    output = options.folder / f"{data.name}-{model}-{seed}-{options.steps}"
+    output = options.folder / f"{data.name}{options.hold_out or ''}-{model}-{seed}-{options.steps}"
     settings = sweepseg.Settings(
         data=str(data),
         output=str(output),
         model=model,
         seed=seed,
         steps=options.steps,
+        hold_out=options.hold_out,
         clip_length=FRAMES,
         batch_size=4,
         crop=(options.crop, options.crop),
@@ -102,13 +111,17 @@ def scores(options: argparse.Namespace, data: Path, model: str, seed: int) -> di
     )
     trained = sweepseg.train(settings, say=print).model
     dataset = sweepseg.open_dataset(data)
+    dataset = dataset.hold_out(options.hold_out) if options.hold_out else dataset
     config = trained.config
     split = "test" if any(sample.mask for sample in dataset.splits.get("test", ())) else "val"
     which = (trained, dataset, split, task_for(config))
-    return {
-        "mean_iou": round(evaluate(*which, in_channels=len(config.mean))["mean_iou"].item(), 4),
-        "video_consistency": round(evaluate_videos(*which, in_channels=len(config.mean))["video_consistency"], 4),
+    videos = evaluate_videos(*which, in_channels=len(config.mean))
+    found = {
+        "mean_iou": evaluate(*which, in_channels=len(config.mean))["mean_iou"].item(),
+        "video_consistency": videos["video_consistency"],
+        "j_and_f": videos.get("J&F", math.nan),
     }
+    return {name: round(value, 4) for name, value in found.items() if not math.isnan(value)}
 
 
 def cost(frames: int = 10_000, timed: int = 300, side: int = 128) -> list[dict]:
