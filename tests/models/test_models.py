@@ -202,6 +202,11 @@ def test_contract(name, promise):
     promise(BUILDERS[name])
 
 
+@pytest.mark.parametrize("promise", [promise for promise in PROMISES if promise is not one_graph])
+def test_contract_at_full_resolution(promise):
+    promise(partial(new, partial(sweepnet_small, causal=True, detail=4)))
+
+
 @pytest.mark.parametrize(
     ("name", "promise"),
     [
@@ -367,7 +372,8 @@ def test_contract_catches_a_broken_graph():
 
 def larger_control(num_classes, in_channels=3):
     size = {**SIZES["small"], "widths": (32, 48, 96, 138)}
-    return SweepNet(num_classes, in_channels, **size, cell=CELLS["mingru"], orders=FOUR_WAYS, local=True, control=True)
+    cell, orders = CELLS["mingru"], FOUR_WAYS
+    return SweepNet(num_classes, in_channels, **size, cell=cell, orders=orders, local=True, detail=0, control=True)
 
 
 @pytest.mark.parametrize("control", [sweepnet_small, larger_control])

@@ -23,6 +23,13 @@ def test_sweeps_stand_at_8_and_16():
     assert swept == ["context8_0", "context8_1", "context16_0", "context16_1", "context16_2"]
 
 
+@pytest.mark.parametrize(("detail", "rank"), [(0, 16), (8, 32)])
+def test_enlarged_logits_have_half_the_rank_and_those_with_detail_all(detail, rank):
+    model, x = stirred(sweepnet_small(2, detail=detail)).double().eval(), torch.randn(1, 3, 32, 32).double()
+    with torch.no_grad():
+        assert torch.linalg.matrix_rank(model(x)[0, 0]) == rank
+
+
 @pytest.mark.parametrize("order", ["four_ways", *ORDERS])
 @pytest.mark.parametrize("cell", CELLS)
 def test_cell_order_and_units_are_those_asked_for(cell, order):
@@ -44,6 +51,8 @@ def test_what_it_cannot_be_built_of_is_refused():
         sweepnet_small(2, order="left")
     with pytest.raises(ValueError, match="no way of order snake runs"):
         sweepnet_small(2, order="snake", causal=True)
+    with pytest.raises(ValueError, match="detail is -1; give a number of channels"):
+        sweepnet_small(2, detail=-1)
 
 
 @pytest.mark.parametrize("causal", [True, False])

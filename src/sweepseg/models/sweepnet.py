@@ -36,6 +36,7 @@ class SweepNet(StagedModel):
         cell: Class of the cells, called with the sizes of input and state.
         orders: Paths of the sweeps.
         local: Put a `DepthwiseResidual` before each context block.
+        detail: Channels at full resolution, for what is a few pixels wide; 0 ends at 1/2 and enlarges the logits.
         control: Replace the sweeps by 7 x 7 depthwise convolutions of as many parameters.
     """
 
@@ -50,6 +51,7 @@ class SweepNet(StagedModel):
         cell: Callable[[int, int], nn.Module],
         orders: Sequence[Order],
         local: bool,
+        detail: int,
         control: bool,
     ):
         check_num_classes(num_classes)
@@ -76,7 +78,13 @@ class SweepNet(StagedModel):
         stages["fuse4"] = Local(Fuse(c4, c4), ["up4", "conv4"], halo=1)
         stages["up2"] = Local(Upscale(c4, c2), ["fuse4"], halo=1, upscale=2)
         stages["fuse2"] = Local(Fuse(c2, c2), ["up2", "down2"], halo=1)
-        stages["head"] = Local(Upscale(c2, num_classes), ["fuse2"], halo=1, upscale=2)
+        if detail:
+            stages["conv1"] = Local(ConvNorm(in_channels, detail), ["image"], halo=1)
+            stages["up1"] = Local(Upscale(c2, detail), ["fuse2"], halo=1, upscale=2)
+            stages["fuse1"] = Local(Fuse(detail, detail), ["up1", "conv1"], halo=1)
+            stages["head"] = Local(nn.Conv2d(detail, num_classes, 1), ["fuse1"], halo=0)
+        else:
+            stages["head"] = Local(Upscale(c2, num_classes), ["fuse2"], halo=1, upscale=2)
         super().__init__(stages, total_stride=16, in_channels=in_channels)
 
 
@@ -151,6 +159,7 @@ def _build(
     cell: str = "mingru",
     order: str = "four_ways",
     local: bool = True,
+    detail: int = 0,
 ) -> SweepNet:
     """A network of a size; causal leaves out what needs the picture's last row before its first, or many rows."""
     if cell not in CELLS:
@@ -161,8 +170,18 @@ def _build(
     orders = [way for way in ways if way.strips or not causal]
     if not orders:
         raise ValueError(f"no way of order {order} runs from the first row to the last; leave out causal")
-    local = local and not causal
-    return SweepNet(num_classes, in_channels, **size, cell=CELLS[cell], orders=orders, local=local, control=control)
+    if detail < 0:
+        raise ValueError(f"detail is {detail}; give a number of channels, or 0 for none")
+    return SweepNet(
+        num_classes,
+        in_channels,
+        **size,
+        cell=CELLS[cell],
+        orders=orders,
+        local=local and not causal,
+        detail=detail,
+        control=control,
+    )
 
 
 def sweepnet_nano(num_classes: int, in_channels: int = 3, *, causal: bool = False) -> SweepNet:
@@ -194,6 +213,7 @@ def sweepnet_small(
     order: str = "four_ways",
     units: int = SIZES["small"]["units"],
     local: bool = True,
+    detail: int = 0,
 ) -> SweepNet:
     """About 1 M parameters; sweeps at 1/8 and 1/16, of MinGRU cells unless told otherwise.
 
@@ -206,13 +226,15 @@ def sweepnet_small(
         order: Key of `orders.ORDERS`, walked both ways; or four_ways: along rows and columns, both ways.
         units: Units of each sweep at 1/16, three quarters of them at 1/8; at least 2.
         local: Look around each pixel with a 7 x 7 depthwise convolution before each block of sweeps.
+        detail: Channels of a last refinement at full resolution, such as 16, for what is a few pixels wide; by default
+            the logits of half the resolution are enlarged.
 
     >>> import torch
     >>> sweepnet_small(11, cell="gru", order="hilbert")(torch.zeros(1, 3, 45, 70)).shape
     torch.Size([1, 11, 45, 70])
     """
     size: Size = {**SIZES["small"], "units": units}
-    return _build(size, num_classes, in_channels, causal=causal, cell=cell, order=order, local=local)
+    return _build(size, num_classes, in_channels, causal=causal, cell=cell, order=order, local=local, detail=detail)
 
 
 def sweepnet_small_control(
@@ -223,10 +245,11 @@ def sweepnet_small_control(
     order: str = "four_ways",
     units: int = SIZES["small"]["units"],
     local: bool = True,
+    detail: int = 0,
 ) -> SweepNet:
     """`sweepnet_small` with each sweep replaced by a 7 x 7 depthwise convolution of as many parameters."""
     size: Size = {**SIZES["small"], "units": units}
-    return _build(size, num_classes, in_channels, control=True, cell=cell, order=order, local=local)
+    return _build(size, num_classes, in_channels, control=True, cell=cell, order=order, local=local, detail=detail)
 
 
 def sweepnet_small_causal(num_classes: int, in_channels: int = 3) -> SweepNet:

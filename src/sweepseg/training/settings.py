@@ -18,8 +18,8 @@ class Settings:
             "digit_glyphs" (classification), "digit_lines" (sequence) or "digit_sentences" (referring).
         output: Folder of the run: weights, settings, metrics and checkpoints.
         model: Name of a model; see `sweepseg list`.
-        arguments: What its builder takes beside classes and channels, by name; sweepnet_small takes causal, cell, order
-            and units, such as {cell: gru, units: 48}.
+        arguments: What its builder takes beside classes and channels, by name; sweepnet_small takes causal, cell,
+            order, units, local and detail, such as {cell: gru, units: 48}.
         task: binary, multiclass or multilabel, for which the data set tells by default; classification of images in
             class folders or IDX files; sequence, for lines of text; generation, for pictures alone, grey ones drawn
             in black and white; instances, or detection, for many or for few objects, which are numbered in
