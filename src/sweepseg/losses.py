@@ -26,14 +26,14 @@ from torch import Tensor
 
 from .errors import UsageError
 
-TaskName = Literal["binary", "multiclass", "multilabel"]
+Channels = Literal["binary", "multiclass", "multilabel"]
 
 
 def cross_entropy(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
     label_smoothing: float = 0.0,
@@ -79,7 +79,7 @@ def adjusted_cross_entropy(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
 ) -> Tensor:
@@ -120,7 +120,7 @@ def focal(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
     gamma: float = 2.0,
@@ -161,7 +161,7 @@ def dice(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
     smooth: float = 1.0,
@@ -204,7 +204,7 @@ def lovasz(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
 ) -> Tensor:
@@ -251,7 +251,7 @@ def mean_squared_error(
     logits: Tensor,
     target: Tensor,
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
 ) -> Tensor:
@@ -310,7 +310,7 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {  # the same as functions of `Score
 def combined(
     terms: Mapping[str, float],
     *,
-    task: TaskName = "multiclass",
+    task: Channels = "multiclass",
     ignore_index: int = 255,
     class_weights: Tensor | None = None,
     label_smoothing: float = 0.0,
@@ -343,7 +343,7 @@ def combined(
     return partial(_weighted_sum, parts, task, ignore_index)
 
 
-def soft_cross_entropy(logits: Tensor, teacher: Tensor, *, task: TaskName = "multiclass") -> Tensor:
+def soft_cross_entropy(logits: Tensor, teacher: Tensor, *, task: Channels = "multiclass") -> Tensor:
     """Mean cross-entropy of a model against the probabilities of another one, its teacher; every pixel counts.
 
     Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2, with
@@ -402,7 +402,7 @@ def _check_terms(terms: Mapping[str, float], known: Collection[str] = LOSSES) ->
 
 def _weighted_sum(
     parts: Sequence[tuple[float, Callable[..., Tensor]]],
-    task: TaskName,
+    task: Channels,
     ignore_index: int,
     logits: Tensor,
     target: Tensor,
@@ -424,7 +424,7 @@ class Scores:
         labels_known: Number of labels that can be weighed: the classes, for binary 2.
     """
 
-    def __init__(self, logits: Tensor, target: Tensor, task: TaskName, ignore_index: int):
+    def __init__(self, logits: Tensor, target: Tensor, task: Channels, ignore_index: int):
         _check_shapes(logits, target, task)
         logits, target = logits.flatten(2, -2), target.flatten(2 if task == "multilabel" else 1, -2)  # slices one below
         wide = torch.float32 if logits.dtype in (torch.float16, torch.bfloat16) else logits.dtype
@@ -487,7 +487,7 @@ class Scores:
         return self.valid * (class_weights.view(-1, 1, 1) if self.task == "multilabel" else class_weights[self.labels])
 
 
-def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
+def _check_shapes(logits: Tensor, target: Tensor, task: Channels) -> None:
     if task not in ("binary", "multiclass", "multilabel"):
         raise ValueError(f"task is {task!r}; choose binary, multiclass or multilabel")
     if logits.ndim not in (4, 5):
@@ -506,7 +506,7 @@ def _check_shapes(logits: Tensor, target: Tensor, task: TaskName) -> None:
         raise ValueError(f"target holds {target.dtype}; give integer labels")
 
 
-def _mean_weights(class_weights: Tensor | None, losses: Tensor, task: TaskName) -> Tensor:
+def _mean_weights(class_weights: Tensor | None, losses: Tensor, task: Channels) -> Tensor:
     """The weight of each class's loss in the mean over classes, (K,)."""
     if class_weights is not None:
         _check_weights(class_weights, 2 if task == "binary" else len(losses))

@@ -29,6 +29,22 @@ def test_plan_of_a_good_set(settings, data):
     assert made.class_weights is None
 
 
+@pytest.mark.parametrize(
+    ("pictures", "given", "steps", "validate_every"),
+    [
+        (5, {}, 1000, 100),
+        (22, {}, 1100, 110),
+        (22, {"steps": 8}, 8, 110),
+        (22, {"epochs": 200}, 4400, 440),
+        (22, {"validate_every": 1}, 1100, 22),
+    ],
+)
+def test_small_sets_are_learned_in_a_thousand_steps(pictures, given, steps, validate_every, settings, tmp_path):
+    data = write_pictures(tmp_path / "set", train=pictures, val=1)
+    made = plan(settings(data=str(data), batch_size=1, **{"steps": None, "validate_every": None, **given}))
+    assert (made.steps, made.validate_every) == (steps, validate_every)
+
+
 def test_arguments_of_the_builder_are_those_of_the_settings(settings):
     made = plan(settings(model="sweepnet_small", arguments={"cell": "gru", "units": 8}))
     assert made.config.arguments == {"num_classes": 1, "in_channels": 3, "cell": "gru", "units": 8}

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from ..data.dataset import DataSet
 from ..data.statistics import Progress
-from ..losses import LOSSES, TaskName, combined
+from ..losses import LOSSES, Channels, combined
 from ..metrics import table
 
 Rows = list[list[str]]  # a table, its head first
@@ -52,7 +52,7 @@ class Task(ABC):
         "mean_class_accuracy": "mean class accuracy",
     }
     without: ClassVar[frozenset[str]] = frozenset()
-    channels: ClassVar[TaskName] = "multiclass"
+    channels: ClassVar[Channels] = "multiclass"
     num_classes: int
     ignore_index: int = 255
 

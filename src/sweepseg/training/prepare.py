@@ -25,6 +25,11 @@ from .pictures import Clips, Pictures, default_crop
 from .randomness import LABELS, generator
 from .settings import Settings
 
+# of a run that is not told: so many passes or, where that is more, so many steps; a validation after so many epochs or,
+# where that is more, so large a part of the run
+EPOCHS, STEPS = 50, 1000
+BETWEEN, VALIDATIONS = 5, 10
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -106,6 +111,8 @@ def prepare(
     if len(pictures.samples) < len(dataset.splits["train"]):
         say(f"{len(pictures.samples)} of {len(dataset.splits['train'])} training pictures have labels")
     per_epoch = len(pictures) / (settings.batch_size * settings.accumulate)
+    steps = settings.steps or math.ceil((settings.epochs or max(EPOCHS, STEPS / per_epoch)) * per_epoch)
+    between = settings.validate_every or max(BETWEEN, steps / per_epoch / VALIDATIONS)
     return Plan(
         pictures=pictures,
         task=task,
@@ -113,9 +120,9 @@ def prepare(
         terms=terms,
         teacher=_teacher(settings, config, dataset),
         class_weights=weights,
-        steps=settings.steps or math.ceil(settings.epochs * per_epoch),
+        steps=steps,
         steps_per_epoch=per_epoch,
-        validate_every=max(1, round(settings.validate_every * per_epoch)),
+        validate_every=max(1, round(between * per_epoch)),
         fingerprint=hashlib.sha256("\0".join(sample.name for sample in dataset.splits["train"]).encode()).hexdigest(),
     )
 

@@ -33,7 +33,8 @@ class Settings:
         consistency: Weight of what is learned from training pictures without labels, 0 for nothing: to label them as
             the moving average of the weights does, even when rectangles of one lie in another.
         confidence: Probability that the average must give a label for it to be learned, 0 to 1.
-        epochs: Passes over the training pictures that have labels.
+        epochs: Passes over the training pictures that have labels; by default 50, or as many as make 1,000 steps where
+            that is more.
         steps: Number of optimizer steps, instead of epochs.
         batch_size: Pictures in a batch.
         accumulate: Batches whose gradients are added up for one optimizer step.
@@ -74,7 +75,8 @@ class Settings:
         oversample_foreground: Share of the crops, 0 to 1, that are sure to hold a pixel of a class drawn from those in
             the picture other than its most frequent one; for thin and rare structures.
         cutmix: Probability, for each crop, of a rectangle with pixels and labels of another crop of its batch.
-        validate_every: Epochs between validations; the last step is always validated.
+        validate_every: Epochs between validations, by default 5, or a tenth of the run where that is more; the last
+            step is always validated.
         early_stop: Validations without a better score after which to stop and keep the best; 0 for never.
         save_every: Steps between checkpoints, beside the one at each validation.
         tensorboard: Whether to write TensorBoard logs beside metrics.csv.
@@ -93,7 +95,7 @@ class Settings:
     labels: float = 1.0
     consistency: float = 0.0
     confidence: float = 0.9
-    epochs: float = 50
+    epochs: float | None = None
     steps: int | None = None
     batch_size: int = 8
     accumulate: int = 1
@@ -128,7 +130,7 @@ class Settings:
     noise: float = 0.0
     oversample_foreground: float = 0.0
     cutmix: float = 0.0
-    validate_every: int = 5
+    validate_every: int | None = None
     early_stop: int = 0
     save_every: int = 500
     tensorboard: bool = False
@@ -138,7 +140,7 @@ class Settings:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        at_least_one = ("batch_size", "accumulate", "clip_length", "clip_stride", "validate_every", "save_every")
+        at_least_one = ("batch_size", "accumulate", "clip_length", "clip_stride", "save_every")
         not_negative = (
             "consistency",
             "l1",
@@ -172,9 +174,10 @@ class Settings:
             self._require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
         self._require("labels", 0 < self.labels <= 1, "more than 0, up to 1")
         self._require("label_smoothing", self.label_smoothing < 1, "less than 1")
-        self._require("epochs", self.epochs > 0, "more than 0")
-        self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
-        self._require("chunk_length", self.chunk_length is None or self.chunk_length >= 1, "at least 1")
+        self._require("epochs", self.epochs is None or self.epochs > 0, "more than 0")
+        for name in ("steps", "chunk_length", "validate_every"):
+            value = getattr(self, name)
+            self._require(name, value is None or value >= 1, "at least 1")
         self._require("learning_rate", self.learning_rate > 0, "more than 0")
         self._require("crop", self.crop is None or min(self.crop) >= 1, "a height and width of at least 1")
         self._require("input_range", self.input_range is None or self.input_range[0] < self.input_range[1], "low, high")
