@@ -147,7 +147,7 @@ def test_history_of_a_long_run_has_few_rows_with_mean_losses(settings, monkeypat
 
 
 def test_accumulated_batches_are_one_large_batch(settings, monkeypatch):
-    """In a network without batch norm and dropout, and with plain pixel means."""
+    """In a network without batch norm and dropout, and with a loss that is a mean over pixels."""
     monkeypatch.setitem(fit.prepare.__globals__["MODELS"], "tiny", lambda num_classes, in_channels: plain(in_channels))
     monkeypatch.setattr(fit, "seed_torch", lambda *_: torch.manual_seed(0))
 
@@ -155,6 +155,7 @@ def test_accumulated_batches_are_one_large_batch(settings, monkeypatch):
         return torch.nn.Conv2d(in_channels, 1, 3, padding=1)
 
     options = {
+        "loss": "cross_entropy",
         "rotate": 0.0,
         "scale": (1.0, 1.0),
         "cutmix": 0.0,

@@ -29,6 +29,7 @@ class Recognition(Task):
     """
 
     outlined = False
+    default_loss = "cross_entropy"
     without = frozenset({"teacher", "consistency", "oversample_foreground", "cutmix", "clip_length"})
     column: ClassVar[str]
 

@@ -44,6 +44,7 @@ class Regression(Task):
     outlined = False
     in_parts = False
     losses: ClassVar = {"mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
+    default_loss = "mse"
     scores: ClassVar = {"r2": "R2", "mae": "MAE", "rmse": "RMSE"}
     without = frozenset(  # a picture twice as large has distances twice as long and depths half as deep, or the same
         {"scale", "teacher", "consistency", "oversample_foreground", "clip_length", "class_weights", "label_smoothing"}

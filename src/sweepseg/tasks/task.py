@@ -32,7 +32,8 @@ class Task(ABC):
         outlined: Whether each pixel has one label, so that boundaries and videos can be measured.
         in_parts: Whether the answer is made pixel by pixel, so that large images can be taken in parts and views of one
             averaged.
-        losses: What the loss may be made of, by name; the first is the default.
+        losses: What the loss may be made of, by name.
+        default_loss: What it is made of where nothing is chosen.
         scores: Those of the metric's scores that a run logs, with their names for people. More is better in the first,
             which decides when to stop early.
         without: Settings of a run that have no meaning here; the augmentation does without them.
@@ -46,6 +47,7 @@ class Task(ABC):
     outlined: ClassVar[bool] = True
     in_parts: ClassVar[bool] = True
     losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = LOSSES
+    default_loss: ClassVar[str] = "cross_entropy + dice"  # without dice thin and rare classes take long to appear
     scores: ClassVar[Mapping[str, str]] = {
         "mean_iou": "mIoU",
         "global_accuracy": "global accuracy",

@@ -78,7 +78,7 @@ def prepare(
     check_arguments(settings, builders)
     dataset = open_data(settings)
     task = TASKS[dataset.task](len(dataset.classes))
-    terms = parse_terms(settings.loss or next(iter(task.losses)), task.losses)
+    terms = parse_terms(settings.loss or task.default_loss, task.losses)
     _check_task(settings, task, dataset)
     if settings.consistency:
         dataset = _with_unlabelled(settings, dataset)

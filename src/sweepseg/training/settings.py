@@ -55,7 +55,8 @@ class Settings:
         schedule: cosine (linear warm-up, then half a cosine to 0) or one_cycle (the same shape with 30 % warm-up).
         warmup: Share of the steps in which a cosine schedule warms up.
         loss: Terms and weights, such as "cross_entropy + 0.5 dice"; also adjusted_cross_entropy, focal,
-            lovasz and mean_squared_error; of regression mse or smooth_l1. By default cross_entropy, or mse.
+            lovasz and mean_squared_error; of regression mse or smooth_l1. By default cross_entropy + dice, of
+            whole images cross_entropy, of regression mse.
         teacher: Folder of a trained model of the same classes whose probabilities are learned as well.
         teacher_weight: Share of the loss, 0 to 1, that is the cross-entropy against the teacher's probabilities.
         class_weights: none, median_frequency or inverse_sqrt; counted over the training masks.
