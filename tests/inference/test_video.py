@@ -236,7 +236,7 @@ def test_multilabel_has_a_mask_a_class(tmp_path):
 
 
 def memory_stays_fixed(segmenter):
-    """The tensors that are alive after 20 frames are as many as after 500."""
+    """No more tensors are alive after 500 frames than after 20."""
 
     def alive():
         gc.collect()
@@ -247,7 +247,7 @@ def memory_stays_fixed(segmenter):
         segmenter.push(np.full((16, 16, 3), number % 256, np.uint8))
         if number in (20, 499):
             counts.append(alive())
-    assert counts[0] == counts[1]
+    assert counts[1] <= counts[0]  # fewer, where what other tests left is let go
 
 
 class Hoards(VideoSegmenter):
