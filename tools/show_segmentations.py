@@ -42,10 +42,10 @@ def main(data: str, split: str, target: Path, folders: list[str]) -> None:
     models = [sweepseg.load(sweepseg.bundled_model() if name == "bundled" else name) for name in folders]
     shown = []
     for sample in dataset.splits[split]:
-        image, truth = read_pair(dataset, sample, len(models[0].config.mean))
+        _, truth = read_pair(dataset, sample, len(models[0].config.mean))
         results = [sweepseg.segment(model, sample.image) for model in models]
         scores = [mean_iou(result.mask, truth, len(dataset.classes)) for result in results]
-        rgb = np.broadcast_to(np.rint(255 * image.transpose(1, 2, 0)).astype(np.uint8), (*image.shape[1:], 3))
+        rgb = results[0].overlay(alpha=0)  # the picture itself
         pictures = [rgb, overlay(rgb, truth.astype(np.uint8), dataset.palette), *(r.overlay() for r in results)]
         shown.append((scores, sample.name, np.concatenate([tile(picture) for picture in pictures], axis=1)))
     shown.sort(key=lambda one: one[0])
